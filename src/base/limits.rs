@@ -1,0 +1,20 @@
+//! Limits that are checked before work starts, so that a hostile or mistaken file ends in a diagnostic.
+
+/// The longest spec, in bytes.
+pub const SPEC_BYTES: usize = 4 << 20;
+/// The deepest nesting of brackets in a spec.
+pub const NESTING: usize = 200;
+/// The deepest chain of layers, `use` files or function calls while a spec is elaborated.
+pub const CALL_DEPTH: usize = 200;
+/// The largest number of iterations of one compile-time loop or `repeat`.
+pub const UNROLL: u64 = 100_000;
+/// The largest number of nodes in one graph.
+pub const NODES: usize = 2_000_000;
+/// The largest number of elements in one tensor (4 bytes each).
+pub const ELEMENTS: u64 = 1 << 36;
+/// The largest number of dimensions of a tensor.
+pub const RANK: usize = 12;
+/// The largest number of bytes that a compressed file may unpack to.
+pub const UNPACKED_BYTES: u64 = 8 << 30;
+/// The largest factor by which a compressed file may grow.
+pub const UNPACK_RATIO: u64 = 1100;

@@ -1,0 +1,10 @@
+//! Floor 0: what every other part may use: places in a file, diagnostics, exit codes, limits.
+
+pub mod diagnostic;
+pub mod exit;
+pub mod limits;
+pub mod span;
+
+pub use diagnostic::{Diagnostic, Failure, Label, Severity};
+pub use exit::Exit;
+pub use span::{FileId, Ident, Sources, Span};

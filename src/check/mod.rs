@@ -1,0 +1,1 @@
+//! Floor 5: syntax tree to checked experiment.

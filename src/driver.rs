@@ -1,0 +1,1 @@
+//! Floor 8: what happens to a file, top to bottom.

@@ -1,0 +1,1 @@
+//! The text form of graphs: printed for people and read back.

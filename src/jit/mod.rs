@@ -1,0 +1,1 @@
+//! Floor 5: loop nests to machine code with Cranelift.

@@ -1,0 +1,71 @@
+//! `broadcast`: repeats a tensor along new leading axes and along axes of extent 1.
+
+use crate::ir::kernel::{View, ViewAxis};
+use crate::ir::{
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
+    Op, RefCall, Signature,
+};
+use crate::ty::{Shape, Type};
+
+/// `x` in this shape; `x` itself where it has it already.
+pub fn broadcast(b: &mut Builder, x: NodeId, shape: &Shape) -> NodeId {
+    if b.shape(x) == shape {
+        return x;
+    }
+    b.add(&OP, &[x], Attrs::none().sizes("shape", shape))
+}
+
+fn shape(sig: &Signature) -> Result<Type, Mismatch> {
+    let from = &sig.inputs[0].shape;
+    let to = Shape::checked(sig.attrs.get_ints("shape")).map_err(|bad| Mismatch::of(&[], bad.to_string()))?;
+    let fits = from.rank() <= to.rank()
+        && from.iter().rev().zip(to.iter().rev()).all(|(small, large)| small == large || *small == 1);
+    if !fits {
+        return Err(Mismatch::of(&[0], format!("{from} does not broadcast to {to}"))
+            .help("axes are matched from the last; each must be equal or 1"));
+    }
+    Ok(Type::new(sig.inputs[0].dtype, to))
+}
+
+/// For each axis of the input the axis of the result, unless it is repeated.
+fn sources(from: &Shape, to: &Shape) -> Vec<Option<usize>> {
+    let lead = to.rank() - from.rank();
+    (0..from.rank()).map(|i| (from[i] == to[i + lead]).then_some(i + lead)).collect()
+}
+
+fn kernel(sig: &Signature, ty: &Type) -> Kernel {
+    let axes = sources(&sig.inputs[0].shape, &ty.shape)
+        .into_iter()
+        .map(|axis| ViewAxis { base: 0, terms: axis.map(|axis| (axis, 1)).into_iter().collect() })
+        .collect();
+    Kernel::View(View { axes })
+}
+
+fn reference(call: &RefCall) -> Array {
+    let from = call.inputs[0];
+    let sources = sources(&from.shape, &call.ty.shape);
+    Array::from_fn(&call.ty.shape, |index| {
+        let index: Vec<usize> = sources.iter().map(|axis| axis.map_or(0, |axis| index[axis])).collect();
+        from.at(&index)
+    })
+}
+
+/// The record.
+pub static OP: Op = Op {
+    name: "broadcast",
+    doc: "Repeats a tensor along new leading axes and along axes of extent 1.\n\nAxes are matched from the last.",
+    attrs: &[AttrSpec { name: "shape", kind: AttrKind::Ints, doc: "the shape of the result" }],
+    arity: Arity::Exactly(1),
+    level: LevelRule::Join,
+    shape,
+    grad: Grad::Zero, // TODO(ops): sum over the repeated axes
+    lower: Lower::Kernel(kernel),
+    reference,
+    cases: || {
+        vec![
+            Case::f32(&[&[]], Attrs::none().ints("shape", [5])),
+            Case::f32(&[&[9]], Attrs::none().ints("shape", [4, 9])),
+            Case::f32(&[&[3, 1, 7]], Attrs::none().ints("shape", [2, 3, 4, 7])),
+        ]
+    },
+};

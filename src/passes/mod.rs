@@ -1,0 +1,1 @@
+//! Floor 4: graph to graph, and graph to plan; one pass per file.

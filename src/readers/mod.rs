@@ -1,0 +1,5 @@
+//! Floor 1: bytes to tables. Every size is checked against the file's real length before it is believed.
+
+pub mod table;
+
+pub use table::{DataError, Field, Rows, Split, Table, Values};

@@ -1,0 +1,1 @@
+//! Floor 7: stages, batches, metrics, the run folder.
