@@ -1,1 +1,3 @@
+//! The one test binary: every test of the project is a module of it.
 
+mod ops;

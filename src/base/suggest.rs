@@ -16,7 +16,10 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
         }
         let distance = if candidate.to_lowercase() == lower { 0 } else { distance(&lower, candidate, limit) };
         // A suggestion that shares no letter with what was written helps nobody.
-        if distance <= limit && distance < name.len().max(candidate.len()) && best.is_none_or(|b| distance < b.0) {
+        if distance <= limit
+            && distance < name.len().max(candidate.len())
+            && best.is_none_or(|b| distance < b.0)
+        {
             best = Some((distance, candidate));
         }
     }
