@@ -15,24 +15,12 @@ pub fn max_pool2d(b: &mut Builder, x: NodeId, size: [usize; 2], windows: &Window
 }
 
 /// The gradient of the input of a [`max_pool2d`].
-pub fn max_pool2d_grad(
-    b: &mut Builder,
-    x: NodeId,
-    g: NodeId,
-    size: [usize; 2],
-    windows: &Windows,
-) -> NodeId {
+pub fn max_pool2d_grad(b: &mut Builder, x: NodeId, g: NodeId, size: [usize; 2], windows: &Windows) -> NodeId {
     b.add(&GRAD, &[x, g], windows.attrs().sizes("size", &size))
 }
 
 /// The element of `v` at the place of the largest element of `x`, for each window.
-pub fn max_pool2d_pick(
-    b: &mut Builder,
-    x: NodeId,
-    v: NodeId,
-    size: [usize; 2],
-    windows: &Windows,
-) -> NodeId {
+pub fn max_pool2d_pick(b: &mut Builder, x: NodeId, v: NodeId, size: [usize; 2], windows: &Windows) -> NodeId {
     b.add(&PICK, &[x, v], windows.attrs().sizes("size", &size))
 }
 

@@ -85,6 +85,9 @@ pub use reduce_max::{reduce_max, reduce_min};
 pub use relu::relu;
 pub use reshape::reshape;
 pub use reverse::reverse;
+pub use rules::{
+    broadcast_like, broadcast_shapes, expand, offset, one_minus, scale, square, sum_to, zeros_like,
+};
 pub use select::select;
 pub use sigmoid::sigmoid;
 pub use sin::{cos, sin};
@@ -98,9 +101,6 @@ pub use sum_pool2d::{sum_pool2d, sum_pool2d_grad};
 pub use tanh::tanh;
 pub use transpose::transpose;
 pub use variable::variable;
-pub use rules::{
-    broadcast_like, broadcast_shapes, expand, offset, one_minus, scale, square, sum_to, zeros_like,
-};
 pub use window::Windows;
 
 use crate::ir::Op;

@@ -49,7 +49,10 @@ pub fn pair(attrs: &Attrs, name: &str, least: i64) -> Result<[usize; 2], Mismatc
     };
     for value in [rows, columns] {
         if !(least..=LARGEST).contains(value) {
-            return Err(Mismatch::of(&[], format!("{name} is {value}; it is at least {least}, at most {LARGEST}")));
+            return Err(Mismatch::of(
+                &[],
+                format!("{name} is {value}; it is at least {least}, at most {LARGEST}"),
+            ));
         }
     }
     Ok([*rows as usize, *columns as usize])
@@ -100,7 +103,8 @@ impl Windows {
         let room = input as i128 + self.low[axis] as i128 + self.high[axis] as i128;
         if span > room {
             let what = ["rows", "columns"][axis];
-            let message = format!("a window of {span} {what} does not fit into {room} {what}, padding included");
+            let message =
+                format!("a window of {span} {what} does not fit into {room} {what}, padding included");
             return Err(Mismatch::of(&[0], message).help("smaller windows, or `same` padding"));
         }
         Ok(((room - span) / self.stride[axis] as i128 + 1) as usize)
@@ -127,7 +131,8 @@ pub fn image(sig: &Signature, input: usize) -> Result<([usize; 2], usize), Misma
     match sig.inputs[input].shape[..] {
         [h, w, channels] => Ok(([h, w], channels)),
         _ => {
-            let message = format!("an image [rows, columns, channels] is needed here, not {}", sig.inputs[input]);
+            let message =
+                format!("an image [rows, columns, channels] is needed here, not {}", sig.inputs[input]);
             Err(Mismatch::of(&[input], message))
         }
     }
