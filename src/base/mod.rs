@@ -4,7 +4,9 @@ pub mod diagnostic;
 pub mod exit;
 pub mod limits;
 pub mod span;
+pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Failure, Label, Severity};
 pub use exit::Exit;
 pub use span::{FileId, Ident, Sources, Span};
+pub use suggest::did_you_mean;

@@ -136,6 +136,15 @@ pub struct Store {
     pub mode: WriteMode,
 }
 
+/// A number of the step that the executor provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostScalar {
+    /// The step's number, from 1.
+    Step,
+    /// The number of examples in the batch.
+    BatchSize,
+}
+
 /// How a result is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteMode {
@@ -148,7 +157,8 @@ pub enum WriteMode {
 /// A strided matrix product `c = a b` over a batch of matrices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gemm {
-    /// Outer loops: extent and the step of `a`, `b`, `c` in elements.
+    /// Outer loops: extent and the step of `a`, `b`, `c` in elements. A loop whose step of `c` is 0 sums:
+    /// its first iteration writes by `mode`, the others add.
     pub outer: Vec<(Extent, [i64; 3])>,
     /// Rows of `a` and `c`.
     pub m: Extent,
@@ -162,7 +172,7 @@ pub struct Gemm {
     pub b: Matrix,
     /// Result.
     pub c: Matrix,
-    /// Overwrite or add. With `Slot` an outer loop over examples also adds.
+    /// Overwrite or add.
     pub mode: WriteMode,
 }
 
@@ -251,8 +261,24 @@ pub struct Plan {
     pub inputs: Vec<(BufferId, usize)>,
     /// Where each variable lives.
     pub variables: Vec<(VariableId, BufferId)>,
+    /// One-element `Once` buffers that the executor fills before each step.
+    pub scalars: Vec<(BufferId, HostScalar)>,
     /// Where the host reads each output after the step.
     pub outputs: Vec<(String, BufferId)>,
     /// Updates that could not be written in place: copied after the last phase, `(from, to)`.
     pub copies: Vec<(BufferId, BufferId)>,
+}
+
+/// The byte offset of each variable in [`Arena::Variables`], and the size of the arena.
+pub fn variable_layout(types: &[Type]) -> (Vec<usize>, usize) {
+    let mut end = 0;
+    let offsets = types
+        .iter()
+        .map(|ty| {
+            let start = end;
+            end = (start + ty.shape.elements() * 4).next_multiple_of(64);
+            start
+        })
+        .collect();
+    (offsets, end)
 }

@@ -1,5 +1,7 @@
 //! `broadcast`: repeats a tensor along new leading axes and along axes of extent 1.
 
+use super::common::shape_of;
+use super::sum_to;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
@@ -17,7 +19,7 @@ pub fn broadcast(b: &mut Builder, x: NodeId, shape: &Shape) -> NodeId {
 
 fn shape(sig: &Signature) -> Result<Type, Mismatch> {
     let from = &sig.inputs[0].shape;
-    let to = Shape::checked(sig.attrs.get_ints("shape")).map_err(|bad| Mismatch::of(&[], bad.to_string()))?;
+    let to = shape_of(sig.attrs.get_ints("shape"))?;
     let fits = from.rank() <= to.rank()
         && from.iter().rev().zip(to.iter().rev()).all(|(small, large)| small == large || *small == 1);
     if !fits {
@@ -41,6 +43,11 @@ fn kernel(sig: &Signature, ty: &Type) -> Kernel {
     Kernel::View(View { axes })
 }
 
+fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
+    let from = b.shape(b.graph[node].inputs[0]).clone();
+    vec![Some(sum_to(b, g, &from))]
+}
+
 fn reference(call: &RefCall) -> Array {
     let from = call.inputs[0];
     let sources = sources(&from.shape, &call.ty.shape);
@@ -53,17 +60,19 @@ fn reference(call: &RefCall) -> Array {
 /// The record.
 pub static OP: Op = Op {
     name: "broadcast",
-    doc: "Repeats a tensor along new leading axes and along axes of extent 1.\n\nAxes are matched from the last.",
+    doc: "Repeats a tensor along new leading axes and along axes of extent 1.\n\n`x: any[..] -> any[shape]`\n\nAxes are matched from the last.\n\nExample: `broadcast([[1], [2]], shape: [2, 3]) = [[1, 1, 1], [2, 2, 2]]`",
     attrs: &[AttrSpec { name: "shape", kind: AttrKind::Ints, doc: "the shape of the result" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
     shape,
-    grad: Grad::Zero, // TODO(ops): sum over the repeated axes
+    grad: Grad::Rule(grad),
     lower: Lower::Kernel(kernel),
     reference,
     cases: || {
         vec![
             Case::f32(&[&[]], Attrs::none().ints("shape", [5])),
+            Case::f32(&[&[1]], Attrs::none().ints("shape", [33])),
+            Case::f32(&[&[17]], Attrs::none().ints("shape", [17])),
             Case::f32(&[&[9]], Attrs::none().ints("shape", [4, 9])),
             Case::f32(&[&[3, 1, 7]], Attrs::none().ints("shape", [2, 3, 4, 7])),
         ]

@@ -22,7 +22,7 @@ pub fn constant_like(b: &mut Builder, like: NodeId, value: f64) -> NodeId {
 /// The record.
 pub static OP: Op = Op {
     name: "constant",
-    doc: "A number known at compile time.\n\n`-> f32`",
+    doc: "A number known at compile time.\n\n`-> f32`\n\nExample: `constant(value: 2.5) = 2.5`",
     attrs: &[AttrSpec { name: "value", kind: AttrKind::Float, doc: "the number" }],
     arity: Arity::Exactly(0),
     level: LevelRule::Once,

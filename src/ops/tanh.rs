@@ -1,7 +1,7 @@
 //! `tanh`: the hyperbolic tangent.
 
 use super::common::{elementwise, elementwise_cases, map1};
-use super::{add, constant_like, mul};
+use super::{mul, one_minus};
 use crate::ir::kernel::Scalar;
 use crate::ir::{Arity, Attrs, Builder, Grad, Kernel, LevelRule, Lower, NodeId, Op};
 
@@ -12,18 +12,15 @@ pub fn tanh(b: &mut Builder, x: NodeId) -> NodeId {
 
 fn grad(b: &mut Builder, y: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
     // d tanh(x) / dx = 1 - tanh(x)^2
-    let one = constant_like(b, y, 1.0);
-    let minus = constant_like(b, y, -1.0);
     let square = mul(b, y, y);
-    let negative = mul(b, square, minus);
-    let slope = add(b, one, negative);
+    let slope = one_minus(b, square);
     vec![Some(mul(b, g, slope))]
 }
 
 /// The record.
 pub static OP: Op = Op {
     name: "tanh",
-    doc: "The hyperbolic tangent of each element.\n\n`x: f32[..] -> f32[..]`",
+    doc: "The hyperbolic tangent of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `tanh([0, 1]) = [0, 0.761594156]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
