@@ -39,7 +39,7 @@ pub trait Arith {
     /// The bits of each float.
     fn bits(&mut self, a: Self::F) -> Self::I;
     /// The floats with these bits.
-    fn from_bits(&mut self, a: Self::I) -> Self::F;
+    fn of_bits(&mut self, a: Self::I) -> Self::F;
     /// The floats of these values, rounded to nearest.
     fn convert(&mut self, a: Self::I) -> Self::F;
     /// `a + b`, wrapping.
@@ -125,7 +125,7 @@ impl Arith for Scalar {
         a.to_bits() as i32
     }
     #[inline(always)]
-    fn from_bits(&mut self, a: i32) -> f32 {
+    fn of_bits(&mut self, a: i32) -> f32 {
         f32::from_bits(a as u32)
     }
     #[inline(always)]

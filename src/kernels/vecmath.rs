@@ -22,8 +22,7 @@ pub const EXP_LOW: f32 = -104.0;
 /// `exp` gives infinity above this (and already above 88.72284).
 pub const EXP_HIGH: f32 = 100.0;
 /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln(2) / 2`, highest power first.
-pub const EXP: [f32; 6] =
-    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+pub const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 /// `(log(1 + f) - f + f^2 / 2) / f^3` for `1 + f` in `[sqrt(1/2), sqrt(2))`, highest power first.
 pub const LOG: [f32; 9] = [
     7.037_683_6e-2,
@@ -104,7 +103,7 @@ pub fn abs_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let bits = a.bits(x);
     let mask = a.integer(0x7fff_ffff);
     let bits = a.and(bits, mask);
-    a.from_bits(bits)
+    a.of_bits(bits)
 }
 
 /// `exp(x)`: with `x = n ln 2 + r`, a polynomial in `r` times two powers of two (two, so that
@@ -133,8 +132,8 @@ pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let rest = a.int_add(rest, bias);
     let half = a.shl(half, 23);
     let rest = a.shl(rest, 23);
-    let half = a.from_bits(half);
-    let rest = a.from_bits(rest);
+    let half = a.of_bits(half);
+    let rest = a.of_bits(rest);
     let p = a.mul(p, half);
     a.mul(p, rest)
 }
@@ -158,7 +157,7 @@ fn split<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     let mask = a.integer(0x007f_ffff);
     let mantissa = a.and(i, mask);
     let mantissa = a.int_add(mantissa, base);
-    let m = a.from_bits(mantissa);
+    let m = a.of_bits(mantissa);
     let one = a.number(1.0);
     (a.sub(m, one), e)
 }
@@ -228,7 +227,7 @@ pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let positive = a.integer(i32::MAX);
     let bits = a.and(bits, positive);
     let bits = a.xor(bits, sign);
-    let minus_abs = a.from_bits(bits);
+    let minus_abs = a.of_bits(bits);
     let e = exp_steps(a, minus_abs);
     let (zero, one) = (a.number(0.0), a.number(1.0));
     let negative = a.lt(x, zero);
@@ -270,7 +269,7 @@ fn circular<A: Arith>(a: &mut A, x: A::F, quarter: i32) -> A::F {
     let sign = a.shl(sign, 30);
     let r = a.bits(r);
     let r = a.xor(r, sign);
-    a.from_bits(r)
+    a.of_bits(r)
 }
 
 /// `sin(x)`; accurate for `|x|` up to about 10,000, bounded by 1 beyond.
