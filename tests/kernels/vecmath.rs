@@ -199,7 +199,7 @@ fn pow_has_the_special_values_of_ieee() {
             let same = got == expected || (got.is_nan() && expected.is_nan());
             let close = (f64::from(got) / f64::from(expected) - 1.0).abs() < 1e-6;
             let denormal = expected.abs() < f32::MIN_POSITIVE && (got - expected).abs() < 1e-42;
-            if x == f32::NEG_INFINITY && y.fract() != 0.0 {
+            if x == f32::NEG_INFINITY && y.is_finite() && y.fract() != 0.0 {
                 assert!(got.is_nan()); // IEEE gives a number here; for us it is like any negative base.
                 continue;
             }
