@@ -2,4 +2,5 @@
 //! with the project; `plan`: what the planner makes of small graphs; `tidy`: the rules of the house.
 
 mod ops;
+mod kernels;
 mod plan;
