@@ -300,7 +300,8 @@ fn with_shared_weights(mut cases: Vec<Case>) -> Vec<Case> {
 const GROUPS: AttrSpec = AttrSpec {
     name: "groups",
     kind: AttrKind::Int,
-    doc: "into how many parts the channels are cut; part `i` of the result sees part `i` of the image only",
+    doc: "into how many parts the channels are cut; part `i` of the result sees part `i` of the image \
+          only",
 };
 const IMAGE_SIZE: AttrSpec =
     AttrSpec { name: "size", kind: AttrKind::Ints, doc: "rows and columns of the image" };
@@ -310,7 +311,15 @@ const WINDOW_SIZE: AttrSpec =
 /// The record of `conv2d`.
 pub static OP: Op = Op {
     name: "conv2d",
-    doc: "The convolution of one image with a set of windows.\n\n`x: f32[h, w, cin], w: f32[kh, kw, cin / groups, cout] -> f32[oh, ow, cout]`\n\nEach element of the result is the sum of products of one window of the image with one filter; filters are not turned round. The image is padded by zeros, and `oh = floor((low + h + high - dilation (kh - 1) - 1) / stride) + 1`.\n\nExample: `conv2d([[[1], [2]], [[3], [4]]], [[[[1]], [[10]]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], groups: 1) = [[[21]], [[43]]]`\n\nSource: LeCun et al., Gradient-based learning applied to document recognition, 1998; Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016.",
+    doc: "The convolution of one image with a set of windows.\n\n\
+          `x: f32[h, w, cin], w: f32[kh, kw, cin / groups, cout] -> f32[oh, ow, cout]`\n\n\
+          Each element of the result is the sum of products of one window of the image with one \
+          filter; filters are not turned round. The image is padded by zeros, and `oh = floor((low + h \
+          + high - dilation (kh - 1) - 1) / stride) + 1`.\n\n\
+          Example: `conv2d([[[1], [2]], [[3], [4]]], [[[[1]], [[10]]]], stride: [1, 1], low: [0, 0], \
+          high: [0, 0], dilation: [1, 1], groups: 1) = [[[21]], [[43]]]`\n\n\
+          Source: LeCun et al., Gradient-based learning applied to document recognition, 1998; \
+          Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016.",
     attrs: &[STRIDE, LOW, HIGH, DILATION, GROUPS],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
@@ -324,7 +333,12 @@ pub static OP: Op = Op {
 /// The record of `conv2d_input_grad`.
 pub static INPUT_GRAD: Op = Op {
     name: "conv2d_input_grad",
-    doc: "The gradient of the image of a `conv2d`; also called transposed convolution.\n\n`g: f32[oh, ow, cout], w: f32[kh, kw, cin / groups, cout] -> f32[h, w, cin]`\n\nThe attributes are those of the `conv2d`, and `size` is that of its image.\n\nExample: `conv2d_input_grad([[[1]], [[2]]], [[[[1]], [[10]]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], groups: 1, size: [2, 2]) = [[[1], [10]], [[2], [20]]]`\n\nSource: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016.",
+    doc: "The gradient of the image of a `conv2d`; also called transposed convolution.\n\n\
+          `g: f32[oh, ow, cout], w: f32[kh, kw, cin / groups, cout] -> f32[h, w, cin]`\n\n\
+          The attributes are those of the `conv2d`, and `size` is that of its image.\n\n\
+          Example: `conv2d_input_grad([[[1]], [[2]]], [[[[1]], [[10]]]], stride: [1, 1], low: [0, 0], \
+          high: [0, 0], dilation: [1, 1], groups: 1, size: [2, 2]) = [[[1], [10]], [[2], [20]]]`\n\n\
+          Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016.",
     attrs: &[STRIDE, LOW, HIGH, DILATION, GROUPS, IMAGE_SIZE],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
@@ -338,7 +352,11 @@ pub static INPUT_GRAD: Op = Op {
 /// The record of `conv2d_weight_grad`.
 pub static WEIGHT_GRAD: Op = Op {
     name: "conv2d_weight_grad",
-    doc: "The gradient of the weights of a `conv2d`.\n\n`x: f32[h, w, cin], g: f32[oh, ow, cout] -> f32[kh, kw, cin / groups, cout]`\n\nThe attributes are those of the `conv2d`, and `size` is that of its windows.\n\nExample: `conv2d_weight_grad([[[1], [2]], [[3], [4]]], [[[1]], [[2]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], groups: 1, size: [1, 2]) = [[[[7]], [[10]]]]`",
+    doc: "The gradient of the weights of a `conv2d`.\n\n\
+          `x: f32[h, w, cin], g: f32[oh, ow, cout] -> f32[kh, kw, cin / groups, cout]`\n\n\
+          The attributes are those of the `conv2d`, and `size` is that of its windows.\n\n\
+          Example: `conv2d_weight_grad([[[1], [2]], [[3], [4]]], [[[1]], [[2]]], stride: [1, 1], low: \
+          [0, 0], high: [0, 0], dilation: [1, 1], groups: 1, size: [1, 2]) = [[[[7]], [[10]]]]`",
     attrs: &[STRIDE, LOW, HIGH, DILATION, GROUPS, WINDOW_SIZE],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

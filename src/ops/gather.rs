@@ -140,7 +140,10 @@ fn scatter_cases() -> Vec<Case> {
 /// The record of `gather`.
 pub static GATHER: Op = Op {
     name: "gather",
-    doc: "The rows of a table that an index names.\n\n`table: f32[rows, ..a], index: index<n>[..b] -> f32[..b, ..a]`\n\n`n` is at most `rows`. This is what an embedding does.\n\nExample: `gather([[1, 2], [3, 4]], index<2>[1, 0, 1]) = [[3, 4], [1, 2], [3, 4]]`",
+    doc: "The rows of a table that an index names.\n\n\
+          `table: f32[rows, ..a], index: index<n>[..b] -> f32[..b, ..a]`\n\n\
+          `n` is at most `rows`. This is what an embedding does.\n\n\
+          Example: `gather([[1, 2], [3, 4]], index<2>[1, 0, 1]) = [[3, 4], [1, 2], [3, 4]]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
@@ -154,7 +157,11 @@ pub static GATHER: Op = Op {
 /// The record of `scatter_add`.
 pub static SCATTER_ADD: Op = Op {
     name: "scatter_add",
-    doc: "A table into whose rows values are added where an index sends them.\n\n`index: index<n>[..b], values: f32[..b, ..a] -> f32[rows, ..a]`\n\nRows that no index names are 0. The gradient of `gather`.\n\nExample: `scatter_add(index<2>[1, 0, 1], [[1, 2], [3, 4], [5, 6]], rows: 2) = [[3, 4], [6, 8]]`",
+    doc: "A table into whose rows values are added where an index sends them.\n\n\
+          `index: index<n>[..b], values: f32[..b, ..a] -> f32[rows, ..a]`\n\n\
+          Rows that no index names are 0. The gradient of `gather`.\n\n\
+          Example: `scatter_add(index<2>[1, 0, 1], [[1, 2], [3, 4], [5, 6]], rows: 2) = [[3, 4], [6, \
+          8]]`",
     attrs: &[AttrSpec { name: "rows", kind: AttrKind::Int, doc: "the number of rows of the result" }],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

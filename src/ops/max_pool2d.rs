@@ -157,7 +157,12 @@ pub const SIZE: AttrSpec =
 /// The record of `max_pool2d`.
 pub static OP: Op = Op {
     name: "max_pool2d",
-    doc: "The largest element of each window of an image, channel by channel.\n\n`x: f32[h, w, c] -> f32[oh, ow, c]`\n\nPadding never wins. Where elements are equal the gradient goes to the first, row by row.\n\nExample: `max_pool2d([[[1], [5]], [[3], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[5]], [[3]]]`\n\nSource: Ranzato et al., Unsupervised learning of invariant feature hierarchies, 2007.",
+    doc: "The largest element of each window of an image, channel by channel.\n\n\
+          `x: f32[h, w, c] -> f32[oh, ow, c]`\n\n\
+          Padding never wins. Where elements are equal the gradient goes to the first, row by row.\n\n\
+          Example: `max_pool2d([[[1], [5]], [[3], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], \
+          dilation: [1, 1], size: [1, 2]) = [[[5]], [[3]]]`\n\n\
+          Source: Ranzato et al., Unsupervised learning of invariant feature hierarchies, 2007.",
     attrs: &[STRIDE, LOW, HIGH, DILATION, SIZE],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -171,7 +176,11 @@ pub static OP: Op = Op {
 /// The record of `max_pool2d_grad`.
 pub static GRAD: Op = Op {
     name: "max_pool2d_grad",
-    doc: "The gradient of the input of a `max_pool2d`.\n\n`x: f32[h, w, c], g: f32[oh, ow, c] -> f32[h, w, c]`\n\nEach element of `g` is added where its window has its first maximum.\n\nExample: `max_pool2d_grad([[[1], [5]], [[3], [2]]], [[[10]], [[20]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[0], [10]], [[20], [0]]]`",
+    doc: "The gradient of the input of a `max_pool2d`.\n\n\
+          `x: f32[h, w, c], g: f32[oh, ow, c] -> f32[h, w, c]`\n\n\
+          Each element of `g` is added where its window has its first maximum.\n\n\
+          Example: `max_pool2d_grad([[[1], [5]], [[3], [2]]], [[[10]], [[20]]], stride: [1, 1], low: \
+          [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[0], [10]], [[20], [0]]]`",
     attrs: &[STRIDE, LOW, HIGH, DILATION, SIZE],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
@@ -187,7 +196,11 @@ pub static GRAD: Op = Op {
 /// The record of `max_pool2d_pick`.
 pub static PICK: Op = Op {
     name: "max_pool2d_pick",
-    doc: "For each window the element of `v` at the place of the first maximum of `x`.\n\n`x: f32[h, w, c], v: f32[h, w, c] -> f32[oh, ow, c]`\n\nThe gradient of `max_pool2d_grad`.\n\nExample: `max_pool2d_pick([[[1], [5]], [[3], [2]]], [[[6], [7]], [[8], [9]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[7]], [[8]]]`",
+    doc: "For each window the element of `v` at the place of the first maximum of `x`.\n\n\
+          `x: f32[h, w, c], v: f32[h, w, c] -> f32[oh, ow, c]`\n\n\
+          The gradient of `max_pool2d_grad`.\n\n\
+          Example: `max_pool2d_pick([[[1], [5]], [[3], [2]]], [[[6], [7]], [[8], [9]]], stride: [1, \
+          1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[7]], [[8]]]`",
     attrs: &[STRIDE, LOW, HIGH, DILATION, SIZE],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

@@ -60,7 +60,10 @@ fn cases() -> Vec<Case> {
 /// The record.
 pub static OP: Op = Op {
     name: "one_hot",
-    doc: "For each index a row with 1 at the index and 0 elsewhere.\n\n`index: index<n>[..] -> f32[.., size]`\n\n`n` is at most `size`.\n\nExample: `one_hot(index<3>[2, 0], size: 3) = [[0, 0, 1], [1, 0, 0]]`",
+    doc: "For each index a row with 1 at the index and 0 elsewhere.\n\n\
+          `index: index<n>[..] -> f32[.., size]`\n\n\
+          `n` is at most `size`.\n\n\
+          Example: `one_hot(index<3>[2, 0], size: 3) = [[0, 0, 1], [1, 0, 0]]`",
     attrs: &[AttrSpec { name: "size", kind: AttrKind::Int, doc: "the length of a row" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -60,7 +60,13 @@ const ATTRS: &[AttrSpec] = &[
 /// The record of `random_uniform`.
 pub static UNIFORM: Op = Op {
     name: "random_uniform",
-    doc: "Random numbers, uniform in `[0, 1)`.\n\n`-> f32[shape]`\n\nEach depends on the seed, the stream, the step, the example and its position alone, never on the order of computation. All are multiples of `2^-24`.\n\nExample: `random_uniform(shape: [1], stream: 0, each: false) = [UNIFORM]`\n\nSource: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011.",
+    doc: "Random numbers, uniform in `[0, 1)`.\n\n\
+          `-> f32[shape]`\n\n\
+          Each depends on the seed, the stream, the step, the example and its position alone, never on \
+          the order of computation. All are multiples of `2^-24`.\n\n\
+          With seed 7, at step 1:\n\n\
+          Example: `random_uniform(shape: [1], stream: 0, each: false) = [0.842724323]`\n\n\
+          Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011.",
     attrs: ATTRS,
     arity: Arity::Exactly(0),
     level: LevelRule::Attr,
@@ -74,7 +80,14 @@ pub static UNIFORM: Op = Op {
 /// The record of `random_normal`.
 pub static NORMAL: Op = Op {
     name: "random_normal",
-    doc: "Random numbers of the standard normal distribution.\n\n`-> f32[shape]`\n\nEach depends on the seed, the stream, the step, the example and its position alone, never on the order of computation.\n\nExample: `random_normal(shape: [1], stream: 0, each: false) = [NORMAL]`\n\nSource: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011; Box and Muller, A note on the generation of random normal deviates, 1958.",
+    doc: "Random numbers of the standard normal distribution.\n\n\
+          `-> f32[shape]`\n\n\
+          Each depends on the seed, the stream, the step, the example and its position alone, never on \
+          the order of computation.\n\n\
+          With seed 7, at step 1:\n\n\
+          Example: `random_normal(shape: [1], stream: 0, each: false) = [-0.417913526]`\n\n\
+          Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3, 2011; Box and Muller, A \
+          note on the generation of random normal deviates, 1958.",
     attrs: ATTRS,
     arity: Arity::Exactly(0),
     level: LevelRule::Attr,

@@ -102,7 +102,10 @@ const INPUT: AttrSpec =
 /// The record of `sum_pool2d`.
 pub static OP: Op = Op {
     name: "sum_pool2d",
-    doc: "The sum of each window of an image, channel by channel; padding counts as 0.\n\n`x: f32[h, w, c] -> f32[oh, ow, c]`\n\nExample: `sum_pool2d([[[1], [5]], [[3], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2]) = [[[6]], [[5]]]`",
+    doc: "The sum of each window of an image, channel by channel; padding counts as 0.\n\n\
+          `x: f32[h, w, c] -> f32[oh, ow, c]`\n\n\
+          Example: `sum_pool2d([[[1], [5]], [[3], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], \
+          dilation: [1, 1], size: [1, 2]) = [[[6]], [[5]]]`",
     attrs: &[STRIDE, LOW, HIGH, DILATION, SIZE],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -116,7 +119,11 @@ pub static OP: Op = Op {
 /// The record of `sum_pool2d_grad`.
 pub static GRAD: Op = Op {
     name: "sum_pool2d_grad",
-    doc: "The gradient of the input of a `sum_pool2d`.\n\n`g: f32[oh, ow, c] -> f32[h, w, c]`\n\nEach element of the result is the sum of `g` over the windows it lies in.\n\nExample: `sum_pool2d_grad([[[1], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [1, 2], input: [1, 3]) = [[[1], [3], [2]]]`",
+    doc: "The gradient of the input of a `sum_pool2d`.\n\n\
+          `g: f32[oh, ow, c] -> f32[h, w, c]`\n\n\
+          Each element of the result is the sum of `g` over the windows it lies in.\n\n\
+          Example: `sum_pool2d_grad([[[1], [2]]], stride: [1, 1], low: [0, 0], high: [0, 0], dilation: \
+          [1, 1], size: [1, 2], input: [1, 3]) = [[[1], [3], [2]]]`",
     attrs: &[STRIDE, LOW, HIGH, DILATION, SIZE, INPUT],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
