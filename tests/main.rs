@@ -1,10 +1,6 @@
 //! The one test binary. `ops`: every operation; `files`: text fixtures; `models`: the experiments that ship
 //! with the project; `plan`: what the planner makes of small graphs; `tidy`: the rules of the house.
 
-<<<<<<< HEAD
 mod files;
-=======
-mod kernels;
 mod ops;
->>>>>>> ops
 mod plan;
