@@ -2,5 +2,6 @@
 //! with the project; `plan`: what the planner makes of small graphs; `tidy`: the rules of the house.
 
 mod files;
+mod kernels;
 mod ops;
 mod plan;
