@@ -1,3 +1,7 @@
-//! The one test binary: every test of the project is a module of it.
+//! The one test binary. `ops`: every operation; `graphs`: random graphs and what passes do to small ones;
+//! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
+//! makes of small graphs; `tidy`: the rules of the house.
 
+mod graphs;
 mod ops;
+mod plan;

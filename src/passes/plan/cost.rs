@@ -1,0 +1,44 @@
+//! What a kernel costs: floating-point operations, counted as the field counts them (a multiply-add is two).
+
+use crate::ir::kernel::{Conv, Leaf};
+use crate::ir::plan::{Extent, Instr, Nest};
+
+/// Of a loop nest, for one example.
+pub fn nest(nest: &Nest) -> u64 {
+    let extent = |d: &Extent| match d {
+        Extent::Const(n) | Extent::Examples(n) => *n as u64,
+    };
+    let first_outer =
+        nest.body.iter().position(|i| matches!(i, Instr::Reduced(..))).unwrap_or(nest.body.len());
+    let count = |body: &[Instr]| body.iter().filter(|i| matches!(i, Instr::Apply(..))).count() as u64;
+    let output_dims = nest.dims.len() - nest.reduced;
+    let outputs: u64 = nest.dims[..output_dims].iter().map(extent).product();
+    let points: u64 = outputs * nest.dims[output_dims..].iter().map(extent).product::<u64>();
+    let reductions = nest.body.iter().filter(|i| matches!(i, Instr::Reduced(..))).count() as u64;
+    points * (count(&nest.body[..first_outer]) + reductions) + outputs * count(&nest.body[first_outer..])
+}
+
+/// Of a hand-written kernel with this many elements in its result, for one example.
+pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
+    let elements = elements as u64;
+    match leaf {
+        Leaf::Conv(conv) | Leaf::ConvInput(conv) | Leaf::ConvWeight(conv) => convolution(conv),
+        Leaf::MaxPool(w)
+        | Leaf::MaxPoolInput(w)
+        | Leaf::MaxPoolPick(w)
+        | Leaf::SumPool(w)
+        | Leaf::SumPoolInput(w) => {
+            (w.output[0] * w.output[1] * w.channels * w.kernel[0] * w.kernel[1]) as u64
+        }
+        Leaf::ArgMax { outer, n, inner, .. } => (outer * n * inner) as u64,
+        Leaf::ScatterAdd { width, count, .. } => (width * count) as u64,
+        Leaf::Gather { .. } => 0,
+        Leaf::Random { .. } => elements,
+    }
+}
+
+fn convolution(conv: &Conv) -> u64 {
+    let w = &conv.window;
+    let taps = w.kernel[0] * w.kernel[1] * (w.channels / conv.groups);
+    2 * (w.output[0] * w.output[1] * conv.out_channels * taps) as u64
+}

@@ -1,0 +1,122 @@
+//! From a computation to a plan: which values are stored, in which loops they are computed, in which order,
+//! and where in memory.
+//!
+//! `lowered` names the kernel kind of each node; `roots` decides what is stored; `kernels` makes a loop nest
+//! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value; `merge` joins neighbours;
+//! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
+
+mod buffers;
+mod cost;
+mod gemm;
+mod index;
+mod kernels;
+mod lowered;
+mod memory;
+mod merge;
+mod nest;
+mod roots;
+mod schedule;
+pub mod show;
+mod tiles;
+mod updates;
+
+use crate::base::Diagnostic;
+use crate::ir::Computation;
+use crate::ir::computation::VariableId;
+use crate::ir::kernel::Leaf;
+use crate::ir::plan::{Arena, BufferId, Plan, variable_layout};
+use crate::ty::Type;
+
+/// What a plan depends on besides the computation. Never the number of threads.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// Most examples in a batch.
+    pub batch: usize,
+    /// Examples in a tile, if not chosen by the planner.
+    pub tile: Option<usize>,
+    /// Whether kernels are fused and memory is shared; off for comparisons.
+    pub fuse: bool,
+}
+
+/// Plans a step.
+///
+/// # Errors
+/// An internal error where an op has not been decomposed.
+pub fn plan(
+    computation: &Computation,
+    variables: &[Type],
+    options: &PlanOptions,
+) -> Result<Plan, Diagnostic> {
+    let lowered = lowered::Lowered::new(computation)?;
+    let roots = roots::decide(&lowered, options.fuse);
+    let mut built = kernels::build(&lowered, &roots);
+    let value = |built: &kernels::Kernels, node| built.buffers.value(node).0;
+    let outputs: Vec<(String, BufferId)> =
+        computation.outputs.iter().map(|(name, node)| (name.clone(), value(&built, *node))).collect();
+    let output_buffers: Vec<BufferId> = outputs.iter().map(|(_, b)| *b).collect();
+    let mut updates: Vec<(VariableId, BufferId, BufferId)> = Vec::new();
+    for update in &computation.updates {
+        let from = value(&built, update.value);
+        let known = built.variables.iter().find(|(v, _)| *v == update.variable).map(|(_, b)| *b);
+        let to = known.unwrap_or_else(|| {
+            let ty = &variables[update.variable.0 as usize];
+            let name = format!("variable {}", update.variable.0);
+            let buffer = built.buffers.add(ty, crate::ir::Level::Once, Arena::Variables, name);
+            built.variables.push((update.variable, buffer));
+            buffer
+        });
+        updates.push((update.variable, to, from));
+    }
+    let kernels::Kernels { buffers, kernels, inputs, variables: bound, scalars, .. } = built;
+    let mut buffers = buffers.all;
+    let mut kernels = if options.fuse { merge::merge(kernels, &buffers) } else { kernels };
+    let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers);
+    let copies = updates::in_place(&mut kernels, &buffers, &schedule, &updates, &output_buffers);
+
+    let cuts = tiles::choose(&kernels, &schedule.phases, &buffers, options);
+    let host: Vec<BufferId> = (inputs.iter().map(|(b, _)| *b))
+        .chain(scalars.iter().map(|(b, _)| *b))
+        .chain(output_buffers)
+        .chain(copies.iter().map(|(from, _)| *from))
+        .collect();
+    let sizes = memory::Sizes { batch: options.batch, tile: cuts.tile };
+    let mut arena_bytes =
+        memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host);
+    let (offsets, end) = variable_layout(variables);
+    arena_bytes[Arena::Variables as usize] = end;
+    for (variable, buffer) in &bound {
+        buffers[buffer.0 as usize].offset = offsets[variable.0 as usize];
+    }
+    Ok(Plan {
+        batch: options.batch,
+        tile: cuts.tile,
+        tiles_per_slot: cuts.tiles_per_slot,
+        slots: cuts.slots,
+        buffers,
+        kernels,
+        phases: schedule.phases,
+        arena_bytes,
+        inputs,
+        variables: bound,
+        scalars,
+        outputs,
+        copies,
+    })
+}
+
+/// Whether a leaf can add its examples' results into a slot itself.
+fn leaf_adds(leaf: &Leaf) -> bool {
+    match leaf {
+        Leaf::ConvWeight(_) | Leaf::ScatterAdd { .. } => true,
+        Leaf::Conv(_)
+        | Leaf::ConvInput(_)
+        | Leaf::MaxPool(_)
+        | Leaf::MaxPoolInput(_)
+        | Leaf::MaxPoolPick(_)
+        | Leaf::SumPool(_)
+        | Leaf::SumPoolInput(_)
+        | Leaf::ArgMax { .. }
+        | Leaf::Gather { .. }
+        | Leaf::Random { .. } => false,
+    }
+}

@@ -1,0 +1,265 @@
+//! The text form of plans, for `nnc emit`: `fused` shows what each kernel computes, `plan` when and where.
+
+use std::fmt::Write;
+
+use crate::ir::Level;
+use crate::ir::kernel::{Combine, Scalar};
+use crate::ir::plan::{
+    Access, Arena, Buffer, BufferId, Extent, Gemm, Instr, LeafCall, Matrix, Nest, Phase, Plan, Work,
+    WriteMode,
+};
+
+/// What each kernel computes, in the order in which kernels run.
+pub fn fused(plan: &Plan) -> String {
+    let mut out = String::new();
+    let names = names(plan);
+    for (p, phase) in plan.phases.iter().enumerate() {
+        match phase {
+            Phase::Tiles(order) => {
+                let _ = writeln!(out, "phase {p}: for every tile of the batch");
+                for k in order {
+                    kernel(&mut out, plan, &names, k.0, false);
+                }
+            }
+            Phase::Once(groups) => {
+                let _ = writeln!(out, "phase {p}: once");
+                for (k, cut) in groups.iter().flatten() {
+                    kernel(&mut out, plan, &names, k.0, *cut);
+                }
+            }
+        }
+    }
+    for (from, to) in &plan.copies {
+        let _ = writeln!(out, "copy {} to {}", names[from.0 as usize], names[to.0 as usize]);
+    }
+    out
+}
+
+/// Phases, cuts and memory.
+pub fn plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "batch {}: {} slots of {} tiles of {} examples",
+        plan.batch, plan.slots, plan.tiles_per_slot, plan.tile
+    );
+    let _ = writeln!(out, "memory in bytes:");
+    let arenas = [
+        (Arena::Variables, "variables", "parameters and states"),
+        (Arena::Inputs, "inputs", "one batch of the data"),
+        (Arena::Once, "once", "whole-batch values"),
+        (Arena::Tile, "tile", "values of one tile, for each worker"),
+        (Arena::Batch, "batch", "per-example values that outlive a phase"),
+        (Arena::Slots, "slots", "partial sums over the batch, for each slot"),
+    ];
+    for (arena, name, what) in arenas {
+        let _ = writeln!(out, "  {name:<10} {:>12}  {what}", plan.arena_bytes[arena as usize]);
+    }
+    let _ = writeln!(out, "buffers:");
+    let names = names(plan);
+    for (b, buffer) in plan.buffers.iter().enumerate() {
+        let level = match buffer.level {
+            Level::Once => "",
+            Level::Each => "each ",
+        };
+        let arena = arenas[buffer.arena as usize].1;
+        let _ = writeln!(
+            out,
+            "  {:<6} {arena}+{:<9} {level}{:<22} {}",
+            names[b],
+            buffer.offset,
+            buffer.ty.to_string(),
+            buffer.name
+        );
+    }
+    out.push_str(&fused(plan));
+    out
+}
+
+fn names(plan: &Plan) -> Vec<String> {
+    (0..plan.buffers.len()).map(|b| format!("b{b}")).collect()
+}
+
+fn kernel(out: &mut String, plan: &Plan, names: &[String], k: u32, cut: bool) {
+    let kernel = &plan.kernels[k as usize];
+    let cut = if cut { ", cut over the workers" } else { "" };
+    let _ = writeln!(out, "  k{k} {}{cut}", kernel.name);
+    match &kernel.work {
+        Work::Nest(nest) => nest_text(out, nest, &plan.buffers, names),
+        Work::Gemm(gemm) => gemm_text(out, gemm, names),
+        Work::Leaf(call) => leaf_text(out, call, names),
+    }
+}
+
+fn extent(extent: &Extent) -> String {
+    match extent {
+        Extent::Const(n) => n.to_string(),
+        Extent::Examples(1) => "examples".to_string(),
+        Extent::Examples(n) => format!("{n} examples"),
+    }
+}
+
+/// The letters of the loops, outermost first.
+fn letter(dim: usize, examples: bool) -> String {
+    if examples {
+        return "n".to_string();
+    }
+    match "ijkabcdefgh".chars().nth(dim) {
+        Some(letter) => letter.to_string(),
+        None => format!("l{dim}"),
+    }
+}
+
+fn nest_text(out: &mut String, nest: &Nest, buffers: &[Buffer], names: &[String]) {
+    let letters: Vec<String> =
+        nest.dims.iter().enumerate().map(|(d, e)| letter(d, matches!(e, Extent::Examples(_)))).collect();
+    let loops = |range: std::ops::Range<usize>| -> String {
+        range.map(|d| format!("{} < {}", letters[d], extent(&nest.dims[d]))).collect::<Vec<_>>().join(", ")
+    };
+    let outputs = nest.dims.len() - nest.reduced;
+    if outputs > 0 {
+        let _ = writeln!(out, "    for {}", loops(0..outputs));
+    }
+    if nest.reduced > 0 {
+        let _ = writeln!(out, "    over {}", loops(outputs..nest.dims.len()));
+    }
+    let uses = uses(nest);
+    let mut texts: Vec<String> = Vec::new();
+    for (i, instr) in nest.body.iter().enumerate() {
+        let text = instr_text(instr, nest, &texts, &letters, buffers, names);
+        let long = uses[i] > 1 && matches!(instr, Instr::Apply(..)) || text.len() > 90;
+        if long || matches!(instr, Instr::Reduced(..)) {
+            let _ = writeln!(out, "    t{i} = {text}");
+            texts.push(format!("t{i}"));
+        } else {
+            texts.push(text);
+        }
+    }
+    for store in &nest.stores {
+        let target = access_text(&store.access, &letters, buffers, names);
+        let sign = match store.mode {
+            WriteMode::Overwrite => "=",
+            WriteMode::Slot => "+=",
+        };
+        let _ = writeln!(out, "    {target} {sign} {}", texts[store.value]);
+    }
+}
+
+fn uses(nest: &Nest) -> Vec<usize> {
+    let mut uses = vec![0; nest.body.len()];
+    for instr in &nest.body {
+        match instr {
+            Instr::Apply(_, args) => args.iter().for_each(|a| uses[*a] += 1),
+            Instr::Reduced(_, value) => uses[*value] += 1,
+            Instr::Load(_) | Instr::Const(_) | Instr::Coordinate(_) => {}
+        }
+    }
+    nest.stores.iter().for_each(|s| uses[s.value] += 1);
+    uses
+}
+
+fn access_text(access: &Access, letters: &[String], buffers: &[Buffer], names: &[String]) -> String {
+    let BufferId(b) = access.buffer;
+    let mut terms: Vec<String> = Vec::new();
+    for (stride, letter) in access.strides.iter().zip(letters) {
+        match stride {
+            0 => {}
+            1 => terms.push(letter.clone()),
+            stride => terms.push(format!("{stride}{letter}")),
+        }
+    }
+    if access.offset != 0 {
+        terms.push(access.offset.to_string());
+    }
+    if terms.is_empty() && buffers[b as usize].ty.shape.rank() == 0 {
+        return names[b as usize].clone();
+    }
+    if terms.is_empty() {
+        terms.push("0".to_string());
+    }
+    format!("{}[{}]", names[b as usize], terms.join(" + "))
+}
+
+fn instr_text(
+    instr: &Instr,
+    nest: &Nest,
+    texts: &[String],
+    letters: &[String],
+    buffers: &[Buffer],
+    names: &[String],
+) -> String {
+    match instr {
+        Instr::Load(load) => {
+            let load = &nest.loads[*load];
+            let text = access_text(&load.access, letters, buffers, names);
+            if load.sum_slots { format!("slots({text})") } else { text }
+        }
+        Instr::Const(value) => format!("{value}"),
+        Instr::Coordinate(dim) => letters[*dim].clone(),
+        Instr::Apply(scalar, args) => {
+            let args: Vec<&str> = args.iter().map(|a| texts[*a].as_str()).collect();
+            scalar_text(*scalar, &args)
+        }
+        Instr::Reduced(combine, value) => {
+            let word = match combine {
+                Combine::Sum => "sum",
+                Combine::Max => "max",
+                Combine::Min => "min",
+            };
+            format!("{word} {}", texts[*value])
+        }
+    }
+}
+
+fn scalar_text(scalar: Scalar, args: &[&str]) -> String {
+    let infix = match scalar {
+        Scalar::Add => Some("+"),
+        Scalar::Sub => Some("-"),
+        Scalar::Mul => Some("*"),
+        Scalar::Div => Some("/"),
+        Scalar::Lt => Some("<"),
+        Scalar::Le => Some("<="),
+        Scalar::Eq => Some("=="),
+        _ => None,
+    };
+    match (infix, args) {
+        (Some(sign), [a, b]) => format!("({a} {sign} {b})"),
+        _ => format!("{}({})", format!("{scalar:?}").to_lowercase(), args.join(", ")),
+    }
+}
+
+fn gemm_text(out: &mut String, gemm: &Gemm, names: &[String]) {
+    if !gemm.outer.is_empty() {
+        let loops: Vec<String> =
+            gemm.outer.iter().map(|(e, steps)| format!("{} (steps {steps:?})", extent(e))).collect();
+        let _ = writeln!(out, "    for {}", loops.join(", "));
+    }
+    let matrix = |m: &Matrix| {
+        let at = if m.offset == 0 { String::new() } else { format!("+{}", m.offset) };
+        format!("{}{at}(row {}, column {})", names[m.buffer.0 as usize], m.row, m.column)
+    };
+    let sign = match gemm.mode {
+        WriteMode::Overwrite => "=",
+        WriteMode::Slot => "+=",
+    };
+    let _ = writeln!(
+        out,
+        "    matrix product [{} x {}] over {}: {} {sign} {} * {}",
+        extent(&gemm.m),
+        extent(&gemm.n),
+        extent(&gemm.k),
+        matrix(&gemm.c),
+        matrix(&gemm.a),
+        matrix(&gemm.b)
+    );
+}
+
+fn leaf_text(out: &mut String, call: &LeafCall, names: &[String]) {
+    let inputs: Vec<&str> = call.inputs.iter().map(|b| names[b.0 as usize].as_str()).collect();
+    let sign = match call.mode {
+        WriteMode::Overwrite => "=",
+        WriteMode::Slot => "+=",
+    };
+    let _ =
+        writeln!(out, "    {} {sign} {:?}({})", names[call.output.0 as usize], call.leaf, inputs.join(", "));
+}

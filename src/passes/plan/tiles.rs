@@ -1,0 +1,51 @@
+//! How a batch is cut: a function of the batch and the network, never of the machine or its threads, so that
+//! the same file gives the same bits everywhere.
+
+use super::PlanOptions;
+use crate::ir::plan::{Arena, Buffer, Phase, PlannedKernel};
+
+/// The cuts of a batch.
+pub struct Cuts {
+    /// Examples in a tile.
+    pub tile: usize,
+    /// Tiles in a slot.
+    pub tiles_per_slot: usize,
+    /// Slots in a full batch.
+    pub slots: usize,
+}
+
+/// Nanoseconds of one worker for a floating-point operation.
+const FLOP: f64 = 0.01;
+/// Nanoseconds for a byte of a partial sum, written once and read once by all workers together.
+const PARTIAL_BYTE: f64 = 0.05;
+/// Nanoseconds for waking a worker and waiting for it.
+const HANDOVER: f64 = 500.0;
+/// Examples that a tile has at most: more do not make matrix products faster.
+const TILE: usize = 32;
+
+/// Chooses the number of slots that makes the estimated step the shortest: work divided over the slots,
+/// against the partial sums and the handover that each slot brings.
+pub fn choose(
+    kernels: &[PlannedKernel],
+    phases: &[Phase],
+    buffers: &[Buffer],
+    options: &PlanOptions,
+) -> Cuts {
+    let batch = options.batch.max(1);
+    let in_tiles = phases.iter().flat_map(|phase| match phase {
+        Phase::Tiles(order) => order.as_slice(),
+        Phase::Once(_) => &[],
+    });
+    let flops = in_tiles.map(|k| kernels[k.0 as usize].flops as f64).sum::<f64>() * batch as f64;
+    let partial: usize =
+        buffers.iter().filter(|b| b.arena == Arena::Slots).map(|b| b.ty.shape.elements() * 4).sum();
+    let time = |slots: usize| {
+        let slots = slots as f64;
+        flops * FLOP / slots + slots * (partial as f64 * PARTIAL_BYTE + HANDOVER)
+    };
+    let best = [1, 2, 4, 8].into_iter().filter(|s| *s <= batch).min_by(|a, b| time(*a).total_cmp(&time(*b)));
+    let per_slot = batch.div_ceil(best.unwrap_or(1));
+    let tile = options.tile.unwrap_or(TILE).clamp(1, per_slot);
+    let tiles_per_slot = per_slot.div_ceil(tile);
+    Cuts { tile, tiles_per_slot, slots: batch.div_ceil(tile * tiles_per_slot) }
+}

@@ -1,0 +1,83 @@
+//! Where new values of variables are written: in place where nothing reads the old value afterwards.
+
+use super::merge::{reads, writes};
+use super::schedule::Schedule;
+use crate::ir::computation::VariableId;
+use crate::ir::plan::{Arena, Buffer, BufferId, PlannedKernel, Work, WriteMode};
+
+/// Redirects the stores of updates to the variables themselves where that is safe; the others are copied
+/// after the last phase. `updates` are `(variable, its buffer, buffer of the new value)`.
+pub fn in_place(
+    kernels: &mut [PlannedKernel],
+    buffers: &[Buffer],
+    schedule: &Schedule,
+    updates: &[(VariableId, BufferId, BufferId)],
+    outputs: &[BufferId],
+) -> Vec<(BufferId, BufferId)> {
+    let mut copies = Vec::new();
+    let mut redirected: Vec<(BufferId, BufferId)> = Vec::new();
+    for (_, variable, value) in updates {
+        let shared = updates.iter().filter(|(_, _, other)| other == value).count() > 1;
+        let computed = buffers[value.0 as usize].arena == Arena::Once;
+        if value == variable {
+            continue;
+        }
+        if computed && !shared && !outputs.contains(value) && is_safe(kernels, schedule, *variable, *value) {
+            redirected.push((*value, *variable));
+        } else {
+            copies.push((*value, *variable));
+        }
+    }
+    for (from, to) in redirected {
+        for kernel in kernels.iter_mut() {
+            rename(kernel, from, to);
+        }
+    }
+    copies
+}
+
+/// Whether the one kernel that makes `value` may write it over `variable`: all other readers of the variable
+/// have run, and the kernel itself reads the variable at no other place than where it writes.
+fn is_safe(kernels: &[PlannedKernel], schedule: &Schedule, variable: BufferId, value: BufferId) -> bool {
+    let writers: Vec<usize> = (0..kernels.len()).filter(|k| writes(&kernels[*k]).contains(&value)).collect();
+    let [writer] = writers[..] else { return false };
+    let Work::Nest(nest) = &kernels[writer].work else { return false };
+    if nest.reduced > 0 {
+        return false;
+    }
+    let Some(store) = nest.stores.iter().find(|s| s.access.buffer == value) else { return false };
+    if store.mode != WriteMode::Overwrite {
+        return false;
+    }
+    let same_place = |access: &crate::ir::plan::Access| {
+        access.offset == store.access.offset && access.strides == store.access.strides
+    };
+    let own_reads = nest.loads.iter().filter(|l| l.access.buffer == variable).all(|l| same_place(&l.access));
+    let others = (0..kernels.len())
+        .filter(|k| *k != writer && reads(&kernels[*k]).contains(&variable))
+        .all(|k| schedule.when[k] < schedule.when[writer]);
+    own_reads && others
+}
+
+fn rename(kernel: &mut PlannedKernel, from: BufferId, to: BufferId) {
+    let swap = |buffer: &mut BufferId| {
+        if *buffer == from {
+            *buffer = to;
+        }
+    };
+    match &mut kernel.work {
+        Work::Nest(nest) => {
+            nest.loads.iter_mut().for_each(|l| swap(&mut l.access.buffer));
+            nest.stores.iter_mut().for_each(|s| swap(&mut s.access.buffer));
+        }
+        Work::Gemm(gemm) => {
+            [&mut gemm.a, &mut gemm.b, &mut gemm.c].into_iter().for_each(|m| swap(&mut m.buffer))
+        }
+        Work::Leaf(call) => {
+            call.inputs.iter_mut().for_each(swap);
+            if call.output == from {
+                call.output = to;
+            }
+        }
+    }
+}

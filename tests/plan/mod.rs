@@ -1,0 +1,113 @@
+//! What the planner makes of small graphs, as text.
+
+use nnc::ir::computation::{Computation, Update, VariableId};
+use nnc::ir::{Attrs, Builder, NodeId};
+use nnc::ops;
+use nnc::passes::plan::{PlanOptions, plan, show};
+use nnc::ty::{Shape, Type};
+
+fn f32(shape: &[usize]) -> Type {
+    Type::f32(Shape::of(shape))
+}
+
+fn options(batch: usize) -> PlanOptions {
+    PlanOptions { batch, tile: None, fuse: true }
+}
+
+fn variable(b: &mut Builder, id: u32, shape: &[usize]) -> NodeId {
+    ops::variable(b, VariableId(id), &Shape::of(shape))
+}
+
+/// One layer with a bias and a ReLU, its gradient written by hand, and plain gradient descent.
+#[test]
+fn a_dense_layer_with_its_gradient() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[20]));
+    let w = variable(&mut b, 0, &[20, 7]);
+    let bias = variable(&mut b, 1, &[7]);
+    let xw = ops::contract(&mut b, x, w, "k, k m -> m");
+    let wide = ops::broadcast(&mut b, bias, &Shape::of(&[7]));
+    let y = ops::add(&mut b, xw, wide);
+    let zero = ops::zeros_like(&mut b, y);
+    let h = ops::maximum(&mut b, y, zero);
+    let square = ops::mul(&mut b, h, h);
+    let per_example = ops::sum(&mut b, square, &[0]);
+    let total = ops::batch_sum(&mut b, per_example);
+    let n = ops::batch_size(&mut b);
+    let loss = ops::div(&mut b, total, n);
+    let g = ops::scale(&mut b, h, 2.0);
+    let dw = ops::contract(&mut b, x, g, "k, m -> k m");
+    let dw = ops::batch_sum(&mut b, dw);
+    let db = ops::batch_sum(&mut b, g);
+    let updates = [(0, w, dw), (1, bias, db)].map(|(id, p, g)| {
+        let step = ops::scale(&mut b, g, -0.1);
+        Update { variable: VariableId(id), value: ops::add(&mut b, p, step) }
+    });
+    let computation =
+        Computation { graph: b.graph, outputs: vec![("loss".to_string(), loss)], updates: updates.to_vec() };
+    let plan = plan(&computation, &[f32(&[20, 7]), f32(&[7])], &options(64)).unwrap();
+    insta::assert_snapshot!(show::plan(&plan));
+}
+
+/// Softmax: two reductions and a map; the exponential is stored once.
+#[test]
+fn softmax_is_three_loops() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[10]));
+    let top = ops::reduce_max(&mut b, x, &[0]);
+    let top = ops::broadcast(&mut b, top, &Shape::of(&[10]));
+    let shifted = ops::sub(&mut b, x, top);
+    let e = ops::exp(&mut b, shifted);
+    let sum = ops::sum(&mut b, e, &[0]);
+    let sum = ops::broadcast(&mut b, sum, &Shape::of(&[10]));
+    let p = ops::div(&mut b, e, sum);
+    let computation = Computation { graph: b.graph, outputs: vec![("p".to_string(), p)], updates: vec![] };
+    let plan = plan(&computation, &[], &options(8)).unwrap();
+    insta::assert_snapshot!(show::plan(&plan));
+}
+
+/// Adam: the moments and the parameter are one pass over memory, in place, and each slot is read once.
+#[test]
+fn adam_is_one_loop() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[33]));
+    let g = ops::batch_sum(&mut b, x);
+    let [p, m, v] = [0, 1, 2].map(|id| variable(&mut b, id, &[33]));
+    let blend = |b: &mut Builder, old: NodeId, new: NodeId, rate: f64| {
+        let old = ops::scale(b, old, rate);
+        let new = ops::scale(b, new, 1.0 - rate);
+        ops::add(b, old, new)
+    };
+    let m1 = blend(&mut b, m, g, 0.9);
+    let g2 = ops::mul(&mut b, g, g);
+    let v1 = blend(&mut b, v, g2, 0.999);
+    let root = ops::sqrt(&mut b, v1);
+    let below = ops::offset(&mut b, root, 1e-7);
+    let direction = ops::div(&mut b, m1, below);
+    let step = ops::scale(&mut b, direction, -1e-3);
+    let p1 = ops::add(&mut b, p, step);
+    let updates = [(0, p1), (1, m1), (2, v1)].map(|(id, value)| Update { variable: VariableId(id), value });
+    let computation = Computation { graph: b.graph, outputs: vec![], updates: updates.to_vec() };
+    let types = [f32(&[33]), f32(&[33]), f32(&[33])];
+    let plan = plan(&computation, &types, &options(128)).unwrap();
+    insta::assert_snapshot!(show::plan(&plan));
+    assert_eq!(plan.copies, vec![]);
+}
+
+/// Batch norm's statistics are a barrier: what the examples made before it outlives its phase.
+#[test]
+fn a_batch_mean_is_a_barrier() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[5]));
+    let y = ops::exp(&mut b, x);
+    let total = ops::batch_sum(&mut b, y);
+    let n = ops::batch_size(&mut b);
+    let n = ops::broadcast(&mut b, n, &Shape::of(&[5]));
+    let mean = ops::div(&mut b, total, n);
+    let centred = ops::sub(&mut b, y, mean);
+    let product = b.add(&ops::find("mul").unwrap(), &[centred, y], Attrs::none());
+    let computation =
+        Computation { graph: b.graph, outputs: vec![("out".to_string(), product)], updates: vec![] };
+    let plan = plan(&computation, &[], &options(64)).unwrap();
+    insta::assert_snapshot!(show::plan(&plan));
+}
