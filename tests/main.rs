@@ -3,5 +3,10 @@
 
 mod files;
 mod kernels;
+//! The one test binary. `ops`: every operation; `graphs`: random graphs and what passes do to small ones;
+//! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
+//! makes of small graphs; `tidy`: the rules of the house.
+
+mod graphs;
 mod ops;
 mod plan;
