@@ -1,4 +1,5 @@
 //! The one test binary. `ops`: every operation; `files`: text fixtures; `models`: the experiments that ship
 //! with the project; `plan`: what the planner makes of small graphs; `tidy`: the rules of the house.
 
+mod exec;
 mod plan;

@@ -32,7 +32,10 @@ impl Memory {
 
     fn range(&self, offset: usize, elements: usize) -> std::ops::Range<usize> {
         let start = offset / 4;
-        assert!(offset.is_multiple_of(4) && start + elements <= self.lines.len() * 16, "a range of its arena");
+        assert!(
+            offset.is_multiple_of(4) && start + elements <= self.lines.len() * 16,
+            "a range of its arena"
+        );
         start..start + elements
     }
 

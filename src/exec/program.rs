@@ -73,8 +73,15 @@ impl Program {
             panic: Mutex::new(None),
             code,
         });
-        let mut program =
-            Program { plan, engine, threads: Vec::new(), arenas, copies, scratch: Scratch::default(), batch: 0 };
+        let mut program = Program {
+            plan,
+            engine,
+            threads: Vec::new(),
+            arenas,
+            copies,
+            scratch: Scratch::default(),
+            batch: 0,
+        };
         for worker in 1..workers {
             let engine = Arc::clone(&program.engine);
             let thread = std::thread::Builder::new()
@@ -163,7 +170,11 @@ impl Program {
 
     fn begin(&mut self, store: &mut Store, moment: Moment) -> Step {
         let batch = moment.batch as usize;
-        assert!((1..=self.plan.batch).contains(&batch), "a batch of {batch}, planned for {}", self.plan.batch);
+        assert!(
+            (1..=self.plan.batch).contains(&batch),
+            "a batch of {batch}, planned for {}",
+            self.plan.batch
+        );
         assert!(store.bytes() >= self.plan.arena_bytes[Arena::Variables as usize], "the store fits the plan");
         self.batch = batch;
         for (id, scalar) in &self.plan.scalars {
@@ -268,9 +279,11 @@ fn check(plan: &Plan) -> Result<(), Diagnostic> {
             return fault(format!("the host cannot reach {} in {:?}", buffer.name, buffer.arena));
         }
     }
-    let updates = plan.copies.iter().map(|(_, to)| *to).find(|to: &BufferId| {
-        plan.buffers[to.0 as usize].arena != Arena::Variables
-    });
+    let updates = plan
+        .copies
+        .iter()
+        .map(|(_, to)| *to)
+        .find(|to: &BufferId| plan.buffers[to.0 as usize].arena != Arena::Variables);
     match updates {
         Some(to) => fault(format!("an update of {}, which is no variable", plan.buffers[to.0 as usize].name)),
         None => Ok(()),

@@ -45,7 +45,8 @@ pub fn stretches(plan: &Plan, workers: usize) -> Vec<Stretch> {
             }
             Phase::Once(groups) => {
                 for group in groups {
-                    let sizes = group.iter().map(|(k, _)| work(plan, &plan.kernels[k.0 as usize], plan.batch));
+                    let sizes =
+                        group.iter().map(|(k, _)| work(plan, &plan.kernels[k.0 as usize], plan.batch));
                     let gain: u64 = match group.len() {
                         1 if !group[0].1 => 0,
                         _ => sizes.sum(),
@@ -93,7 +94,9 @@ fn work(plan: &Plan, kernel: &PlannedKernel, examples: usize) -> u64 {
 /// How many workers a plan has use for.
 pub fn workers(plan: &Plan, threads: usize) -> usize {
     let cut = plan.phases.iter().any(|phase| match phase {
-        Phase::Once(groups) => groups.iter().any(|group| group.len() > 1 || group.iter().any(|(_, cut)| *cut)),
+        Phase::Once(groups) => {
+            groups.iter().any(|group| group.len() > 1 || group.iter().any(|(_, cut)| *cut))
+        }
         Phase::Tiles(_) => false,
     });
     let most = threads.clamp(1, 256);

@@ -203,8 +203,9 @@ impl Emitter<'_> {
     /// 1 above zero, -1 below, 0 at zero, NaN for a NaN.
     fn sign(&mut self, x: Value) -> Value {
         let zero = self.constant(0.0);
-        let size = self.constant(1.0);
-        let signed = self.b.ins().fcopysign(size, x);
+        let (sign, one) = (self.constant(-0.0), self.constant(1.0));
+        let signed = self.b.ins().band(x, sign);
+        let signed = self.b.ins().bor(signed, one);
         let none = self.b.ins().fcmp(FloatCC::Equal, x, zero);
         let none = self.cast(types::F32X4, none);
         let result = self.b.ins().bitselect(none, zero, signed);

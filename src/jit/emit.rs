@@ -88,10 +88,8 @@ pub(super) fn emit(
     let [context, addresses, from, to] = params[..] else { return };
     let fixed = MemFlagsData::trusted().with_readonly().with_can_move();
     let accesses = loops.loads.len() + loops.stores.len();
-    let pointers =
-        (0..accesses).map(|i| b.ins().load(types::I64, fixed, addresses, 8 * i as i32)).collect();
-    let field =
-        |b: &mut FunctionBuilder, ty, offset: usize| b.ins().load(ty, fixed, context, offset as i32);
+    let pointers = (0..accesses).map(|i| b.ins().load(types::I64, fixed, addresses, 8 * i as i32)).collect();
+    let field = |b: &mut FunctionBuilder, ty, offset: usize| b.ins().load(ty, fixed, context, offset as i32);
     let slots = loops.loads.iter().any(|load| load.sum_slots).then(|| {
         let stride = field(&mut b, types::I64, std::mem::offset_of!(Context, slot_stride));
         (stride, field(&mut b, types::I64, std::mem::offset_of!(Context, slots_used)))
@@ -100,9 +98,11 @@ pub(super) fn emit(
         let keep = field(&mut b, types::I32, std::mem::offset_of!(Context, keep));
         b.ins().splat(types::I32X4, keep)
     });
-    let examples = loops.dims.iter().any(|dim| matches!(dim, Extent::Examples(_))).then(|| {
-        field(&mut b, types::I64, std::mem::offset_of!(Context, examples))
-    });
+    let examples = loops
+        .dims
+        .iter()
+        .any(|dim| matches!(dim, Extent::Examples(_)))
+        .then(|| field(&mut b, types::I64, std::mem::offset_of!(Context, examples)));
     let mut emitter = Emitter {
         b,
         loops,
@@ -171,8 +171,9 @@ impl Emitter<'_> {
                 self.b.append_block_param(block, ty);
             }
         }
-        let arguments =
-            |i: Value, rest: &[Value]| -> Vec<BlockArg> { [i].iter().chain(rest).map(|v| BlockArg::Value(*v)).collect() };
+        let arguments = |i: Value, rest: &[Value]| -> Vec<BlockArg> {
+            [i].iter().chain(rest).map(|v| BlockArg::Value(*v)).collect()
+        };
         let enter = self.b.ins().icmp(IntCC::SignedLessThanOrEqual, from, last);
         let first = arguments(from, &carried);
         self.b.ins().brif(enter, head, &first, exit, &first);
@@ -192,7 +193,8 @@ impl Emitter<'_> {
     /// Moves all addresses to this index of a dimension.
     fn enter(&mut self, dim: usize, index: Value) {
         let loads = self.loops.loads.iter().map(|load| load.strides[dim]);
-        let strides: Vec<i64> = loads.chain(self.loops.stores.iter().map(|store| store.strides[dim])).collect();
+        let strides: Vec<i64> =
+            loads.chain(self.loops.stores.iter().map(|store| store.strides[dim])).collect();
         for (pointer, stride) in self.pointers.iter_mut().zip(strides) {
             if stride != 0 {
                 let bytes = self.b.ins().imul_imm_s(index, 4 * stride);
@@ -349,7 +351,8 @@ impl Emitter<'_> {
                 Lanes::Output(_) | Lanes::None => self.combine(reductions, sums),
             };
         };
-        if let (Extent::Const(n @ 2..=4), true) = (self.loops.dims[dim], depth + 1 == self.schedule.inner.len())
+        if let (Extent::Const(n @ 2..=4), true) =
+            (self.loops.dims[dim], depth + 1 == self.schedule.inner.len())
         {
             // A short innermost loop is written out.
             return (0..n).fold(sums, |sums, index| {
@@ -398,9 +401,8 @@ impl Emitter<'_> {
             Bounds::Dynamic(from, to, even) => {
                 let (mut from, mut sums) = (from, sums);
                 for (width, groups) in steps(unroll, even) {
-                    (from, sums) = self.counted([from, to], width, sums, |e, index, sums| {
-                        step(e, index, groups, sums)
-                    });
+                    (from, sums) =
+                        self.counted([from, to], width, sums, |e, index, sums| step(e, index, groups, sums));
                 }
                 sums
             }
@@ -421,7 +423,11 @@ impl Emitter<'_> {
                         self.combined(*combine, *sum, value)
                     }
                 };
-                *sum = if masked && group.width < LANES { self.lower_lanes(group.width, new, *sum) } else { new };
+                *sum = if masked && group.width < LANES {
+                    self.lower_lanes(group.width, new, *sum)
+                } else {
+                    new
+                };
             }
         }
         sums

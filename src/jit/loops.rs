@@ -98,6 +98,9 @@ impl Loops {
         };
         loops.drop_single();
         loops.merge_adjacent();
+        if loops.reduced == 0 {
+            loops.forget_reductions();
+        }
         Ok(loops)
     }
 
@@ -134,6 +137,22 @@ impl Loops {
                 self.remove(dim);
             }
         }
+    }
+
+    /// Where every reduced loop has vanished, a combination is its one element.
+    fn forget_reductions(&mut self) {
+        let mut same: Vec<usize> = (0..self.body.len()).collect();
+        for (i, inst) in self.body.iter_mut().enumerate() {
+            match inst {
+                Inst::Reduced(_, value) => {
+                    same[i] = same[*value];
+                    *inst = Inst::Const(0);
+                }
+                Inst::Apply(_, args) => args.iter_mut().for_each(|arg| *arg = same[*arg]),
+                Inst::Load(_) | Inst::Const(_) | Inst::Coordinate(_) => {}
+            }
+        }
+        self.stores.iter_mut().for_each(|store| store.value = same[store.value]);
     }
 
     fn merge_adjacent(&mut self) {

@@ -103,7 +103,9 @@ impl Code {
                             .declare_function(&name, Linkage::Local, &compiler.func.signature)
                             .map_err(fault)?;
                         emit(&mut compiler.func, &mut builders, &loops, &schedule, module.target_config());
-                        module.define_function(id, &mut compiler).map_err(|error| fault(format!("{error:?}")))?;
+                        module
+                            .define_function(id, &mut compiler)
+                            .map_err(|error| fault(format!("{error:?}")))?;
                         module.clear_context(&mut compiler);
                         known.insert(loops, id);
                         id

@@ -119,8 +119,7 @@ pub const ERF_P: [f32; 7] = [
     -1.609_603_3e-2,
 ];
 /// The even denominator of `erf`, highest power first.
-pub const ERF_Q: [f32; 5] =
-    [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+pub const ERF_Q: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
 /// `2 / pi`
 pub const TWO_OVER_PI: f32 = std::f32::consts::FRAC_2_PI;
 /// `pi / 2` in three parts, each the rest of those before, with its sign turned.
