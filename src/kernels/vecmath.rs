@@ -6,61 +6,7 @@
 //! There are no branches, only selects. Polynomials follow Cephes (S. Moshier: exp, log, sin, cos) and
 //! Eigen (tanh, erf); errors are a few units in the last place.
 
-/// The steps that the functions are made of, on lanes of f32 and of i32.
-pub trait Arith {
-    /// Lanes of f32.
-    type F: Copy;
-    /// Lanes of i32.
-    type I: Copy;
-    /// Lanes of truth values.
-    type M: Copy;
-    /// The same number in each lane.
-    fn number(&mut self, x: f32) -> Self::F;
-    /// The same integer in each lane.
-    fn integer(&mut self, x: i32) -> Self::I;
-    /// `a + b`
-    fn add(&mut self, a: Self::F, b: Self::F) -> Self::F;
-    /// `a - b`
-    fn sub(&mut self, a: Self::F, b: Self::F) -> Self::F;
-    /// `a * b`
-    fn mul(&mut self, a: Self::F, b: Self::F) -> Self::F;
-    /// `a / b`
-    fn div(&mut self, a: Self::F, b: Self::F) -> Self::F;
-    /// `a * b + c`, rounded once.
-    fn fma(&mut self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The square root.
-    fn sqrt(&mut self, a: Self::F) -> Self::F;
-    /// The greatest whole number that is not greater.
-    fn floor(&mut self, a: Self::F) -> Self::F;
-    /// `a < b`; false where one is NaN.
-    fn lt(&mut self, a: Self::F, b: Self::F) -> Self::M;
-    /// `a <= b`; false where one is NaN.
-    fn le(&mut self, a: Self::F, b: Self::F) -> Self::M;
-    /// `a == b`; false where one is NaN.
-    fn eq(&mut self, a: Self::F, b: Self::F) -> Self::M;
-    /// `a == b` of integers.
-    fn int_eq(&mut self, a: Self::I, b: Self::I) -> Self::M;
-    /// `then` where `m` holds, `other` elsewhere; both are computed.
-    fn select(&mut self, m: Self::M, then: Self::F, other: Self::F) -> Self::F;
-    /// The bits of each float.
-    fn bits(&mut self, a: Self::F) -> Self::I;
-    /// The floats with these bits.
-    fn from_bits(&mut self, a: Self::I) -> Self::F;
-    /// The floats of these values, rounded to nearest.
-    fn convert(&mut self, a: Self::I) -> Self::F;
-    /// `a + b`, wrapping.
-    fn int_add(&mut self, a: Self::I, b: Self::I) -> Self::I;
-    /// `a - b`, wrapping.
-    fn int_sub(&mut self, a: Self::I, b: Self::I) -> Self::I;
-    /// `a & b`
-    fn and(&mut self, a: Self::I, b: Self::I) -> Self::I;
-    /// `a ^ b`
-    fn xor(&mut self, a: Self::I, b: Self::I) -> Self::I;
-    /// `a << by`, with zeros.
-    fn shl(&mut self, a: Self::I, by: u8) -> Self::I;
-    /// `a >> by`, with copies of the sign.
-    fn sar(&mut self, a: Self::I, by: u8) -> Self::I;
-}
+pub use super::arith::{Arith, Scalar};
 
 /// `1.5 * 2^23`: adding it rounds a small number to the nearest integer (ties to even), which then
 /// stands in the low bits.
@@ -76,8 +22,7 @@ pub const EXP_LOW: f32 = -104.0;
 /// `exp` gives infinity above this (and already above 88.72284).
 pub const EXP_HIGH: f32 = 100.0;
 /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln(2) / 2`, highest power first.
-pub const EXP: [f32; 6] =
-    [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+pub const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 /// `(log(1 + f) - f + f^2 / 2) / f^3` for `1 + f` in `[sqrt(1/2), sqrt(2))`, highest power first.
 pub const LOG: [f32; 9] = [
     7.037_683_6e-2,
@@ -92,7 +37,7 @@ pub const LOG: [f32; 9] = [
 ];
 /// The bits of `sqrt(1/2)`.
 pub const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
-/// `tanh` is taken at this at most; the next value is 1 within rounding.
+/// `tanh` is 1 from here on.
 pub const TANH_HIGH: f32 = 9.0;
 /// The odd numerator of `tanh`, highest power first.
 pub const TANH_P: [f32; 7] = [
@@ -106,7 +51,7 @@ pub const TANH_P: [f32; 7] = [
 ];
 /// The even denominator of `tanh`, highest power first.
 pub const TANH_Q: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
-/// `erf` is taken at this at most.
+/// `erf` is 1 from here on.
 pub const ERF_HIGH: f32 = 4.0;
 /// The odd numerator of `erf`, highest power first.
 pub const ERF_P: [f32; 7] = [
@@ -158,7 +103,7 @@ pub fn abs_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let bits = a.bits(x);
     let mask = a.integer(0x7fff_ffff);
     let bits = a.and(bits, mask);
-    a.from_bits(bits)
+    a.of_bits(bits)
 }
 
 /// `exp(x)`: with `x = n ln 2 + r`, a polynomial in `r` times two powers of two (two, so that
@@ -187,8 +132,8 @@ pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let rest = a.int_add(rest, bias);
     let half = a.shl(half, 23);
     let rest = a.shl(rest, 23);
-    let half = a.from_bits(half);
-    let rest = a.from_bits(rest);
+    let half = a.of_bits(half);
+    let rest = a.of_bits(rest);
     let p = a.mul(p, half);
     a.mul(p, rest)
 }
@@ -212,7 +157,7 @@ fn split<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     let mask = a.integer(0x007f_ffff);
     let mantissa = a.and(i, mask);
     let mantissa = a.int_add(mantissa, base);
-    let m = a.from_bits(mantissa);
+    let m = a.of_bits(mantissa);
     let one = a.number(1.0);
     (a.sub(m, one), e)
 }
@@ -244,29 +189,34 @@ pub fn log_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.select(defined, r, nan)
 }
 
-/// `x P(x^2) / Q(x^2)`
+/// `x P(x^2) / Q(x^2)` between `-limit` and `limit`, 1 in size from there on.
 #[inline(always)]
-fn odd_rational<A: Arith>(a: &mut A, x: A::F, p: &[f32], q: &[f32]) -> A::F {
+fn odd_rational<A: Arith>(a: &mut A, x: A::F, p: &[f32], q: &[f32], limit: f32) -> A::F {
+    let x = clamp(a, x, -limit, limit);
     let z = a.mul(x, x);
     let p = polynomial(a, z, p);
-    let p = a.mul(x, p);
     let q = polynomial(a, z, q);
-    let r = a.div(p, q);
-    clamp(a, r, -1.0, 1.0)
+    let ratio = a.div(p, q);
+    let r = a.mul(x, ratio);
+    let r = clamp(a, r, -1.0, 1.0);
+    let (high, one) = (a.number(limit), a.number(1.0));
+    let above = a.le(high, x);
+    let r = a.select(above, one, r);
+    let (low, minus_one) = (a.number(-limit), a.number(-1.0));
+    let below = a.le(x, low);
+    a.select(below, minus_one, r)
 }
 
 /// `tanh(x)`
 #[inline(always)]
 pub fn tanh_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let x = clamp(a, x, -TANH_HIGH, TANH_HIGH);
-    odd_rational(a, x, &TANH_P, &TANH_Q)
+    odd_rational(a, x, &TANH_P, &TANH_Q, TANH_HIGH)
 }
 
 /// The error function.
 #[inline(always)]
 pub fn erf_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let x = clamp(a, x, -ERF_HIGH, ERF_HIGH);
-    odd_rational(a, x, &ERF_P, &ERF_Q)
+    odd_rational(a, x, &ERF_P, &ERF_Q, ERF_HIGH)
 }
 
 /// `1 / (1 + exp(-x))`, from `exp(-|x|)` so that nothing overflows.
@@ -277,7 +227,7 @@ pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let positive = a.integer(i32::MAX);
     let bits = a.and(bits, positive);
     let bits = a.xor(bits, sign);
-    let minus_abs = a.from_bits(bits);
+    let minus_abs = a.of_bits(bits);
     let e = exp_steps(a, minus_abs);
     let (zero, one) = (a.number(0.0), a.number(1.0));
     let negative = a.lt(x, zero);
@@ -319,7 +269,7 @@ fn circular<A: Arith>(a: &mut A, x: A::F, quarter: i32) -> A::F {
     let sign = a.shl(sign, 30);
     let r = a.bits(r);
     let r = a.xor(r, sign);
-    a.from_bits(r)
+    a.of_bits(r)
 }
 
 /// `sin(x)`; accurate for `|x|` up to about 10,000, bounded by 1 beyond.
@@ -366,11 +316,14 @@ fn log_pair<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::F) {
     let high = a.add(big, b);
     let back = a.sub(high, big);
     let lost = a.sub(b, back);
-    (high, a.add(low, lost))
+    let low = a.add(low, lost);
+    let sum = a.add(high, low);
+    let back = a.sub(sum, high);
+    (sum, a.sub(low, back))
 }
 
 /// `x ^ y`: `exp(y log |x|)` with the logarithm and the product in two floats. A negative `x` has a
-/// power for whole `y` only; `x ^ 0` and `1 ^ y` are 1.
+/// power for whole `y` only; `x ^ 0` and `1 ^ y` are 1; -0 is taken as 0.
 #[inline(always)]
 pub fn pow_steps<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let size = abs_steps(a, x);
@@ -389,9 +342,11 @@ pub fn pow_steps<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let size_of_product = abs_steps(a, product);
     let safe = a.number(POW_SAFE);
     let is_safe = a.le(size_of_product, safe);
-    let rest = a.select(is_safe, rest, zero);
     let e = exp_steps(a, product);
     let r = a.fma(e, rest, e);
+    let r = a.select(is_safe, r, e);
+    let is_one = a.eq(size, one);
+    let r = a.select(is_one, one, r);
     // The sign, for negative x.
     let whole = a.floor(y);
     let is_whole = a.eq(whole, y);
@@ -407,112 +362,8 @@ pub fn pow_steps<A: Arith>(a: &mut A, x: A::F, y: A::F) -> A::F {
     let r = a.select(negative, signed, r);
     let is_nan = a.eq(x, x);
     let r = a.select(is_nan, r, x);
-    let base_one = a.eq(x, one);
-    let r = a.select(base_one, one, r);
     let power_zero = a.eq(y, zero);
     a.select(power_zero, one, r)
-}
-
-/// The steps on single numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Scalar;
-
-impl Arith for Scalar {
-    type F = f32;
-    type I = i32;
-    type M = bool;
-    #[inline(always)]
-    fn number(&mut self, x: f32) -> f32 {
-        x
-    }
-    #[inline(always)]
-    fn integer(&mut self, x: i32) -> i32 {
-        x
-    }
-    #[inline(always)]
-    fn add(&mut self, a: f32, b: f32) -> f32 {
-        a + b
-    }
-    #[inline(always)]
-    fn sub(&mut self, a: f32, b: f32) -> f32 {
-        a - b
-    }
-    #[inline(always)]
-    fn mul(&mut self, a: f32, b: f32) -> f32 {
-        a * b
-    }
-    #[inline(always)]
-    fn div(&mut self, a: f32, b: f32) -> f32 {
-        a / b
-    }
-    #[inline(always)]
-    fn fma(&mut self, a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
-    #[inline(always)]
-    fn sqrt(&mut self, a: f32) -> f32 {
-        a.sqrt()
-    }
-    #[inline(always)]
-    fn floor(&mut self, a: f32) -> f32 {
-        a.floor()
-    }
-    #[inline(always)]
-    fn lt(&mut self, a: f32, b: f32) -> bool {
-        a < b
-    }
-    #[inline(always)]
-    fn le(&mut self, a: f32, b: f32) -> bool {
-        a <= b
-    }
-    #[inline(always)]
-    fn eq(&mut self, a: f32, b: f32) -> bool {
-        a == b
-    }
-    #[inline(always)]
-    fn int_eq(&mut self, a: i32, b: i32) -> bool {
-        a == b
-    }
-    #[inline(always)]
-    fn select(&mut self, m: bool, then: f32, other: f32) -> f32 {
-        if m { then } else { other }
-    }
-    #[inline(always)]
-    fn bits(&mut self, a: f32) -> i32 {
-        a.to_bits() as i32
-    }
-    #[inline(always)]
-    fn from_bits(&mut self, a: i32) -> f32 {
-        f32::from_bits(a as u32)
-    }
-    #[inline(always)]
-    fn convert(&mut self, a: i32) -> f32 {
-        a as f32
-    }
-    #[inline(always)]
-    fn int_add(&mut self, a: i32, b: i32) -> i32 {
-        a.wrapping_add(b)
-    }
-    #[inline(always)]
-    fn int_sub(&mut self, a: i32, b: i32) -> i32 {
-        a.wrapping_sub(b)
-    }
-    #[inline(always)]
-    fn and(&mut self, a: i32, b: i32) -> i32 {
-        a & b
-    }
-    #[inline(always)]
-    fn xor(&mut self, a: i32, b: i32) -> i32 {
-        a ^ b
-    }
-    #[inline(always)]
-    fn shl(&mut self, a: i32, by: u8) -> i32 {
-        a << by
-    }
-    #[inline(always)]
-    fn sar(&mut self, a: i32, by: u8) -> i32 {
-        a >> by
-    }
 }
 
 macro_rules! scalar_functions {
