@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use nnc::ir::{Array, Builder, Case, NodeId, Op};
-use nnc::ops;
+use nnc::ops::{self, Windows};
 use nnc::ty::{DType, Shape, Type};
 
 use super::harness::{Noise, all_cases, apply, close, difference, evaluate, gradients};
@@ -165,6 +165,16 @@ fn compositions_can_be_differentiated_twice() {
     let bent = ops::tanh(&mut b, product);
     let node = softmax(&mut b, bent);
     check_second("softmax of a layer", b, &[x, w], node, (-1.0, 1.0));
+
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &Type::f32(Shape::of(&[6, 6, 2])));
+    let w = ops::input(&mut b, 1, &Type::f32(Shape::of(&[3, 3, 2, 3])));
+    let map = ops::conv2d(&mut b, x, w, &Windows::default(), 1);
+    let bent = ops::tanh(&mut b, map);
+    let pooled = ops::max_pool2d(&mut b, bent, [2, 2], &Windows { stride: [2, 2], ..Windows::default() });
+    let row = ops::reshape(&mut b, pooled, &Shape::of(&[12]));
+    let node = softmax(&mut b, row);
+    check_second("a small convolutional network", b, &[x, w], node, (-1.0, 1.0));
 }
 
 #[test]

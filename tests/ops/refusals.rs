@@ -150,20 +150,20 @@ fn wrong_inputs_and_attributes_never_panic() {
 #[test]
 fn messages() {
     let mut report = String::new();
-    let mut show = |name: &str, shapes: &[&[usize]], attrs: Attrs| {
+    let mut show_typed = |name: &str, types: &[Type], attrs: Attrs| {
         let op = ops::find(name).expect("an op of this name");
-        let case = Case::f32(shapes, attrs);
+        let case = Case { inputs: types.to_vec(), ..Case::f32(&[], attrs) };
         let types: Vec<String> = case.inputs.iter().map(Type::to_string).collect();
         let mismatch = attempt(op, &case).expect_err("this does not fit");
-        report += &format!(
-            "{name}({}) {:?}\n  {}\n",
-            types.join(", "),
-            case.attrs.iter().collect::<Vec<_>>(),
-            mismatch.message
-        );
+        let attrs: Vec<String> = case.attrs.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let call = [types, attrs].concat().join(", ");
+        report += &format!("{name}({call})\n  {}\n", mismatch.message);
         if let Some(help) = mismatch.help {
             report += &format!("  help: {help}\n");
         }
+    };
+    let mut show = |name: &str, shapes: &[&[usize]], attrs: Attrs| {
+        show_typed(name, &Case::f32(shapes, Attrs::none()).inputs, attrs);
     };
     show("add", &[&[3], &[4]], Attrs::none());
     show("select", &[&[3], &[3], &[3]], Attrs::none());
@@ -184,5 +184,27 @@ fn messages() {
     show("contract", &[&[7, 784], &[784, 10]], Attrs::none().text("formula", "n k, k m"));
     show("contract", &[&[7], &[784, 10]], Attrs::none().text("formula", "n k, k m -> n m"));
     show("contract", &[&[7, 7], &[7, 10]], Attrs::none().text("formula", "k k, k m -> k m"));
+    let windows = ops::Windows::default();
+    let conv = windows.attrs().int("groups", 1);
+    show("conv2d", &[&[28, 28, 1], &[3, 3, 32, 64]], conv.clone());
+    show("conv2d", &[&[28, 28], &[3, 3, 1, 32]], conv.clone());
+    show("conv2d", &[&[2, 28, 1], &[3, 3, 1, 32]], conv.clone());
+    show("conv2d", &[&[28, 28, 1], &[3, 3, 32]], conv);
+    show("conv2d", &[&[28, 28, 4], &[3, 3, 2, 5]], windows.attrs().int("groups", 2));
+    show(
+        "conv2d",
+        &[&[28, 28, 1], &[3, 3, 1, 5]],
+        replaced(&windows.attrs().int("groups", 1), 0, Attr::Ints(vec![0, 1])),
+    );
+    show("max_pool2d", &[&[3, 3, 8]], windows.attrs().ints("size", [4, 4]));
+    show("max_pool2d", &[&[3, 3, 8]], ops::Windows { low: [2; 2], ..windows }.attrs().ints("size", [2, 2]));
+    show("gather", &[&[10, 4], &[3]], Attrs::none());
+    show_typed(
+        "gather",
+        &[Type::f32(Shape::of(&[10, 4])), Type::new(DType::Index(20), Shape::scalar())],
+        Attrs::none(),
+    );
+    show_typed("one_hot", &[Type::new(DType::Index(20), Shape::scalar())], Attrs::none().int("size", 10));
+    show_typed("add", &[Type::new(DType::Bool, Shape::scalar()), Type::f32(Shape::scalar())], Attrs::none());
     insta::assert_snapshot!(report);
 }

@@ -1,0 +1,4 @@
+//! Kernels against plain reference loops.
+
+mod gemm;
+mod vecmath;
