@@ -2,6 +2,7 @@
 
 mod documentation;
 mod gradients;
+mod guide;
 mod harness;
 mod records;
 mod refusals;
