@@ -1,6 +1,12 @@
 //! Floor 1: hand-written kernels on raw slices; knows no IR.
 
 pub mod arith;
+pub mod gemm;
 pub mod isa;
 pub mod random;
+pub mod scratch;
+pub mod simd;
+pub mod tile;
 pub mod vecmath;
+
+pub use scratch::Scratch;

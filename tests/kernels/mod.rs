@@ -1,3 +1,4 @@
 //! Kernels against plain reference loops.
 
+mod gemm;
 mod vecmath;
