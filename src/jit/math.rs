@@ -89,7 +89,7 @@ impl Arith for Clif<'_, '_> {
     fn bits(&mut self, a: Value) -> Value {
         cast(self.0, types::I32X4, a)
     }
-    fn from_bits(&mut self, a: Value) -> Value {
+    fn of_bits(&mut self, a: Value) -> Value {
         cast(self.0, types::F32X4, a)
     }
     fn convert(&mut self, a: Value) -> Value {
