@@ -4,8 +4,8 @@ use super::common::{rearranged, shape_of};
 use super::sum_to;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -74,6 +74,7 @@ pub static OP: Op = Op {
             Case::f32(&[&[]], Attrs::none().ints("shape", [5])),
             Case::f32(&[&[1]], Attrs::none().ints("shape", [33])),
             Case::f32(&[&[17]], Attrs::none().ints("shape", [17])),
+            Case::f32(&[&[9]], Attrs::none().ints("shape", [3, 9])).levels(&[Level::Once]),
             Case::f32(&[&[9]], Attrs::none().ints("shape", [4, 9])),
             Case::f32(&[&[3, 1, 7]], Attrs::none().ints("shape", [2, 3, 4, 7])),
         ]

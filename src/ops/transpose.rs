@@ -3,8 +3,8 @@
 use super::common::rearranged;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -75,6 +75,7 @@ pub static OP: Op = Op {
     cases: || {
         vec![
             Case::f32(&[&[7, 17]], Attrs::none().ints("permutation", [1, 0])),
+            Case::f32(&[&[9, 8]], Attrs::none().ints("permutation", [1, 0])).levels(&[Level::Once]),
             Case::f32(&[&[2, 3, 4]], Attrs::none().ints("permutation", [2, 0, 1])),
             Case::f32(&[&[3, 1, 9]], Attrs::none().ints("permutation", [0, 2, 1])),
             Case::f32(&[&[2, 3, 4, 5]], Attrs::none().ints("permutation", [0, 2, 1, 3])),
