@@ -6,7 +6,8 @@ use cranelift::prelude::*;
 use super::body::cast;
 use super::schedule::LANES;
 use crate::ir::kernel::Scalar;
-use crate::kernels::vecmath::{self, Arith};
+use crate::kernels::arith::Arith;
+use crate::kernels::vecmath;
 
 /// Emits each step as a vector instruction.
 struct Clif<'a, 'b>(&'a mut FunctionBuilder<'b>);
@@ -89,7 +90,7 @@ impl Arith for Clif<'_, '_> {
     fn bits(&mut self, a: Value) -> Value {
         cast(self.0, types::I32X4, a)
     }
-    fn from_bits(&mut self, a: Value) -> Value {
+    fn of_bits(&mut self, a: Value) -> Value {
         cast(self.0, types::F32X4, a)
     }
     fn convert(&mut self, a: Value) -> Value {

@@ -151,7 +151,8 @@ fn brackets(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic> 
             .label(place(last), "opened here")
             .help(format!("add the missing `{wanted}`"));
         if end > last.end {
-            diagnostic = diagnostic.label(builder.place(end - 1, end), format!("expected `{wanted}` after this at the latest"));
+            diagnostic = diagnostic
+                .label(builder.place(end - 1, end), format!("expected `{wanted}` after this at the latest"));
         }
         found.push(diagnostic);
     }
