@@ -1,6 +1,9 @@
 //! Floor 1: hand-written kernels on raw slices; knows no IR.
 
 pub mod arith;
+pub mod checked;
+pub mod conv;
+mod depthwise;
 pub mod gemm;
 pub mod isa;
 pub mod random;

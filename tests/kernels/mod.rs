@@ -1,4 +1,5 @@
 //! Kernels against plain reference loops.
 
+mod conv;
 mod gemm;
 mod vecmath;
