@@ -3,6 +3,7 @@
 use super::conv::{self, Batch, Conv, Window};
 use super::isa::Isa;
 use super::scratch::Scratch;
+use super::{pool, rows};
 
 fn check_window(window: &Window) {
     let positive = [window.input, window.output, window.kernel, window.stride, window.dilation];
@@ -83,4 +84,85 @@ pub fn conv_weight_gradient(
     let g = reads(g, examples, conv.output_elements());
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe { conv::weight_gradient_on(isa, conv, examples, x, g, dw.as_mut_ptr(), accumulate, scratch) }
+}
+
+/// [`pool::max_pool`] or, with `sum`, [`pool::sum_pool`].
+pub fn pool(isa: Isa, w: &Window, sum: bool, examples: usize, x: Batch<&[f32]>, y: Batch<&mut [f32]>) {
+    check_window(w);
+    let x = reads(x, examples, w.input_elements());
+    let y = writes(y, examples, w.windows() * w.channels);
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe {
+        if sum {
+            pool::sum_pool(isa, w, examples, x, y);
+        } else {
+            pool::max_pool(isa, w, examples, x, y);
+        }
+    }
+}
+
+/// [`pool::max_pool_gradient`]
+pub fn max_pool_gradient(
+    isa: Isa,
+    w: &Window,
+    examples: usize,
+    x: Batch<&[f32]>,
+    g: Batch<&[f32]>,
+    dx: Batch<&mut [f32]>,
+) {
+    check_window(w);
+    let x = reads(x, examples, w.input_elements());
+    let g = reads(g, examples, w.windows() * w.channels);
+    let dx = writes(dx, examples, w.input_elements());
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe { pool::max_pool_gradient(isa, w, examples, x, g, dx) }
+}
+
+/// [`pool::max_pool_pick`]
+pub fn max_pool_pick(
+    isa: Isa,
+    w: &Window,
+    examples: usize,
+    x: Batch<&[f32]>,
+    v: Batch<&[f32]>,
+    y: Batch<&mut [f32]>,
+) {
+    check_window(w);
+    let x = reads(x, examples, w.input_elements());
+    let v = reads(v, examples, w.input_elements());
+    let y = writes(y, examples, w.windows() * w.channels);
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe { pool::max_pool_pick(isa, w, examples, x, v, y) }
+}
+
+/// [`pool::sum_pool_gradient`]
+pub fn sum_pool_gradient(isa: Isa, w: &Window, examples: usize, g: Batch<&[f32]>, dx: Batch<&mut [f32]>) {
+    check_window(w);
+    let g = reads(g, examples, w.windows() * w.channels);
+    let dx = writes(dx, examples, w.input_elements());
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe { pool::sum_pool_gradient(isa, w, examples, g, dx) }
+}
+
+/// [`rows::arg_extreme`]
+pub fn arg_extreme([outer, n, inner]: [usize; 3], min: bool, x: &[f32], out: &mut [i32]) {
+    assert!(x.len() >= outer * n * inner && out.len() >= outer * inner);
+    // SAFETY: both are as long as they must be.
+    unsafe { rows::arg_extreme(outer, n, inner, min, x.as_ptr(), out.as_mut_ptr()) }
+}
+
+/// [`rows::gather`]
+pub fn gather(width: usize, table: &[f32], index: &[i32], out: &mut [f32]) {
+    assert!(table.len() >= width && out.len() >= index.len() * width);
+    let (table_at, to) = (table.as_ptr(), out.as_mut_ptr());
+    // SAFETY: the table has at least one row, and the result one for each index.
+    unsafe { rows::gather(table.len() / width, width, index.len(), table_at, index.as_ptr(), to) }
+}
+
+/// [`rows::scatter_add`]
+pub fn scatter_add(width: usize, index: &[i32], values: &[f32], out: &mut [f32]) {
+    assert!(out.len() >= width && values.len() >= index.len() * width);
+    let (from, to) = (values.as_ptr(), out.as_mut_ptr());
+    // SAFETY: the result has at least one row, and the values one for each index.
+    unsafe { rows::scatter_add(out.len() / width, width, index.len(), index.as_ptr(), from, to) }
 }

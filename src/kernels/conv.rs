@@ -306,11 +306,11 @@ pub(super) unsafe fn input_gradient_on(
 fn mirrored(conv: &Conv) -> Option<Conv> {
     let w = &conv.window;
     let mut pad = [0; 2];
-    for d in 0..2 {
+    for (d, pad) in pad.iter_mut().enumerate() {
         if w.stride[d] != 1 {
             return None;
         }
-        pad[d] = ((w.kernel[d] - 1) * w.dilation[d]).checked_sub(w.pad[d])?;
+        *pad = ((w.kernel[d] - 1) * w.dilation[d]).checked_sub(w.pad[d])?;
     }
     let gather = w.input[0] * w.input[1] * conv.group_out();
     let scatter = w.windows() * (conv.group_out() + 4);

@@ -2,4 +2,5 @@
 
 mod conv;
 mod gemm;
+mod pool;
 mod vecmath;
