@@ -1,6 +1,6 @@
 //! `broadcast`: repeats a tensor along new leading axes and along axes of extent 1.
 
-use super::common::shape_of;
+use super::common::{rearranged, shape_of};
 use super::sum_to;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
@@ -49,11 +49,9 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 }
 
 fn reference(call: &RefCall) -> Array {
-    let from = call.inputs[0];
-    let sources = sources(&from.shape, &call.ty.shape);
-    Array::from_fn(&call.ty.shape, |index| {
-        let index: Vec<usize> = sources.iter().map(|axis| axis.map_or(0, |axis| index[axis])).collect();
-        from.at(&index)
+    let sources = sources(&call.inputs[0].shape, &call.ty.shape);
+    rearranged(call, |index, from| {
+        from.iter_mut().zip(&sources).for_each(|(at, axis)| *at = axis.map_or(0, |axis| index[axis]));
     })
 }
 

@@ -103,6 +103,16 @@ pub fn map2(call: &RefCall, f: impl Fn(f64, f64) -> f64) -> Array {
     Array::new(call.ty.shape.clone(), pairs.map(|(x, y)| f(*x, *y)).collect())
 }
 
+/// Each element is an element of input 0: the function writes its index there for an index of the result.
+pub fn rearranged(call: &RefCall, source: impl Fn(&[usize], &mut [usize])) -> Array {
+    let x = call.inputs[0];
+    let mut from = vec![0; x.shape.rank()];
+    Array::from_fn(&call.ty.shape, |index| {
+        source(index, &mut from);
+        x.at(&from)
+    })
+}
+
 /// Cases of an elementwise op with this many inputs, over [`SIZES`] and one larger shape.
 pub fn elementwise_cases(inputs: usize, low: f64, high: f64) -> Vec<Case> {
     let sizes = SIZES.iter().map(|n| vec![*n]).chain([vec![], vec![3, 5], vec![2, 3, 9]]);

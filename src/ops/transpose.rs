@@ -1,5 +1,6 @@
 //! `transpose`: the axes in another order.
 
+use super::common::rearranged;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
@@ -45,10 +46,8 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 
 fn reference(call: &RefCall) -> Array {
     let inverse = inverse(call.attrs);
-    let mut from = vec![0; inverse.len()];
-    Array::from_fn(&call.ty.shape, |index| {
+    rearranged(call, |index, from| {
         from.iter_mut().zip(&inverse).for_each(|(at, axis)| *at = index[*axis]);
-        call.inputs[0].at(&from)
     })
 }
 
