@@ -7,7 +7,9 @@ use crate::ir::Level;
 use crate::ir::kernel::{self, Distribution, Leaf};
 use crate::ir::plan::{Buffer, BufferId, LeafCall, WriteMode};
 use crate::kernels::conv::{self, Batch, Conv, Window};
+use crate::kernels::isa::Isa;
 use crate::kernels::random::Generator;
+use crate::kernels::{pool, rows};
 
 /// A planned call with its places.
 pub struct LeafWork {
@@ -24,7 +26,35 @@ enum Call {
     Conv(Conv),
     ConvInput(Conv),
     ConvWeight(Conv),
+    MaxPool(Window),
+    MaxPoolInput(Window),
+    MaxPoolPick(Window),
+    SumPool(Window),
+    SumPoolInput(Window),
+    ArgExtreme { outer: usize, n: usize, inner: usize, min: bool },
+    Gather { rows: usize, width: usize, count: usize },
+    ScatterAdd { rows: usize, width: usize, count: usize },
     Random(Distribution, u64),
+}
+
+impl Call {
+    /// The call of a leaf and its number of inputs.
+    fn new(leaf: &Leaf) -> (usize, Call) {
+        match leaf {
+            Leaf::Conv(c) => (2, Call::Conv(convolution(c))),
+            Leaf::ConvInput(c) => (2, Call::ConvInput(convolution(c))),
+            Leaf::ConvWeight(c) => (2, Call::ConvWeight(convolution(c))),
+            Leaf::MaxPool(w) => (1, Call::MaxPool(window(w))),
+            Leaf::MaxPoolInput(w) => (2, Call::MaxPoolInput(window(w))),
+            Leaf::MaxPoolPick(w) => (2, Call::MaxPoolPick(window(w))),
+            Leaf::SumPool(w) => (1, Call::SumPool(window(w))),
+            Leaf::SumPoolInput(w) => (1, Call::SumPoolInput(window(w))),
+            &Leaf::ArgMax { outer, n, inner, min } => (1, Call::ArgExtreme { outer, n, inner, min }),
+            &Leaf::Gather { rows, width, count } => (2, Call::Gather { rows, width, count }),
+            &Leaf::ScatterAdd { rows, width, count } => (2, Call::ScatterAdd { rows, width, count }),
+            Leaf::Random { distribution, stream } => (0, Call::Random(*distribution, *stream)),
+        }
+    }
 }
 
 /// A buffer with one value per example, or one for all.
@@ -73,13 +103,7 @@ impl LeafWork {
         let inputs: Vec<Operand> = call.inputs.iter().map(|id| Operand::new(buffers, *id)).collect();
         let slot = call.mode == WriteMode::Slot;
         let each = slot || output.level == Level::Each;
-        let (wanted, kernel) = match &call.leaf {
-            Leaf::Conv(c) => (2, Call::Conv(convolution(c))),
-            Leaf::ConvInput(c) => (2, Call::ConvInput(convolution(c))),
-            Leaf::ConvWeight(c) => (2, Call::ConvWeight(convolution(c))),
-            Leaf::Random { distribution, stream } => (0, Call::Random(*distribution, *stream)),
-            other => return Err(format!("{other:?}")),
-        };
+        let (wanted, kernel) = Call::new(&call.leaf);
         if inputs.len() != wanted {
             return Err(format!("{wanted} inputs are needed, not {}", inputs.len()));
         }
@@ -93,7 +117,14 @@ impl LeafWork {
         let together = match self.call {
             Call::Conv(_) | Call::ConvInput(_) => self.inputs[1].place.example == 0,
             Call::ConvWeight(_) => self.slot,
-            Call::Random(..) => false,
+            Call::MaxPool(_)
+            | Call::MaxPoolInput(_)
+            | Call::MaxPoolPick(_)
+            | Call::SumPool(_)
+            | Call::SumPoolInput(_) => true,
+            Call::ArgExtreme { .. } | Call::Gather { .. } | Call::ScatterAdd { .. } | Call::Random(..) => {
+                false
+            }
         };
         if together {
             self.call(frame, facts, scratch, 0, count);
@@ -109,6 +140,8 @@ impl LeafWork {
         let output = self.output.batch(frame, first);
         let input = |i: usize| self.inputs[i].read(frame, first);
         let scratch = &mut scratch.kernels;
+        let isa = Isa::current();
+        let adds = self.slot && (frame.adds || first > 0);
         // SAFETY: the plan gives every buffer its place for these examples: as large as its type says, apart
         // from all others that live at the same time. The checks of the graph made types and windows fit.
         unsafe {
@@ -118,8 +151,31 @@ impl LeafWork {
                     conv::input_gradient(c, count, input(0), input(1).start, output, scratch);
                 }
                 Call::ConvWeight(c) => {
-                    let adds = self.slot && (frame.adds || first > 0);
                     conv::weight_gradient(c, count, input(0), input(1), output.start, adds, scratch);
+                }
+                Call::MaxPool(w) => pool::max_pool(isa, w, count, input(0), output),
+                Call::MaxPoolInput(w) => pool::max_pool_gradient(isa, w, count, input(0), input(1), output),
+                Call::MaxPoolPick(w) => pool::max_pool_pick(isa, w, count, input(0), input(1), output),
+                Call::SumPool(w) => pool::sum_pool(isa, w, count, input(0), output),
+                Call::SumPoolInput(w) => pool::sum_pool_gradient(isa, w, count, input(0), output),
+                &Call::ArgExtreme { outer, n, inner, min } => {
+                    rows::arg_extreme(outer, n, inner, min, input(0).start, output.start.cast());
+                }
+                &Call::Gather { rows, width, count } => {
+                    rows::gather(rows, width, count, input(0).start, input(1).start.cast(), output.start);
+                }
+                &Call::ScatterAdd { rows, width, count } => {
+                    if !adds {
+                        std::slice::from_raw_parts_mut(output.start, self.output.elements).fill(0.0);
+                    }
+                    rows::scatter_add(
+                        rows,
+                        width,
+                        count,
+                        input(0).start.cast(),
+                        input(1).start,
+                        output.start,
+                    );
                 }
                 Call::Random(distribution, stream) => {
                     let number = (frame.first + first) as u64;
