@@ -8,6 +8,7 @@ pub mod autodiff;
 mod cse;
 mod dce;
 mod decompose;
+pub mod guard;
 pub mod plan;
 mod rewrite;
 mod simplify;

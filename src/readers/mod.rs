@@ -3,6 +3,7 @@
 pub mod gzip;
 pub mod idx;
 pub mod mnist;
+pub mod safetensors;
 pub mod table;
 
 pub use mnist::mnist;
