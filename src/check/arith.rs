@@ -59,7 +59,8 @@ impl<'a> Checker<'a> {
             if !usable {
                 let (left, right) = (self.describe(&a), self.describe(&b));
                 let title = format!("`{}` does not go with {}", symbol(op), self.describe(side));
-                let mut problem = self.problem("wrong-operand", title, &format!("{left} {} {right}", symbol(op)));
+                let mut problem =
+                    self.problem("wrong-operand", title, &format!("{left} {} {right}", symbol(op)));
                 if side.is_function() {
                     problem = problem.help("a layer is applied with `|>` or with parentheses");
                 }
@@ -97,12 +98,11 @@ impl<'a> Checker<'a> {
                 None => {
                     let other = nodes[..i].iter().rev().find(|n| join(&self.shape(**n), &next).is_none());
                     let first = other.map_or(common.to_string(), |n| self.shape(*n).to_string());
-                    let mut problem = self
-                        .problem(
-                            "shape-mismatch",
-                            format!("the shapes {first} and {next} do not go together"),
-                            &format!("`{shown}` needs operands whose dimensions are equal or 1, from the last"),
-                        );
+                    let mut problem = self.problem(
+                        "shape-mismatch",
+                        format!("the shapes {first} and {next} do not go together"),
+                        &format!("`{shown}` needs operands whose dimensions are equal or 1, from the last"),
+                    );
                     for part in other.into_iter().chain([node]) {
                         problem = self.with_origin(problem, *part, "");
                     }
@@ -325,7 +325,12 @@ impl<'a> Checker<'a> {
         if self.shape(node).rank() > 0 {
             let found = self.ty(node).to_string();
             let mut problem = self
-                .problem_at(span, "not-a-scalar", format!("{what} needs a scalar"), &format!("this is {found}"))
+                .problem_at(
+                    span,
+                    "not-a-scalar",
+                    format!("{what} needs a scalar"),
+                    &format!("this is {found}"),
+                )
                 .help("take the `mean(..)` or the `sum(..)` over its elements");
             problem = self.with_origin(problem, node, "");
             return Err(self.report(problem));

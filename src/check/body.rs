@@ -9,7 +9,7 @@ use super::value::{DefRef, Eval, Instance, Reported, Value};
 use crate::base::{Diagnostic, Ident, Span, limits};
 use crate::ir::computation::{Update, VariableId};
 use crate::ir::experiment::{LayerUse, Variable, VariableKind};
-use crate::ir::{Attrs, Graph, Level, NodeId};
+use crate::ir::{Graph, Level, NodeId};
 use crate::ops;
 use crate::syntax::ast::{Block, DefKind, Expr, ExprKind, Statement, TypeExpr};
 use crate::ty::{DType, Shape, Type};
@@ -55,7 +55,7 @@ impl<'a> Checker<'a> {
         let name = &def.def.name.name;
         let model = def.def.kind == DefKind::Model;
         if model {
-            self.ensure_model(def);
+            self.ensure_model(def, scope.parent());
         }
         let in_model = model || self.frame.in_model;
         let depth = if model { 0 } else { self.frame.depth + 1 };
@@ -90,8 +90,9 @@ impl<'a> Checker<'a> {
         first: usize,
         result: NodeId,
     ) {
-        // What the library does inside of its own functions is of no interest.
-        if self.program.in_library(self.here) && path == shown && !path.contains('.') {
+        // What the library does inside of its own functions is of no interest, nor is a first value.
+        let function = shown != path;
+        if (function && self.program.in_library(self.here)) || self.initial.is_some() {
             return;
         }
         let mut parameters = 0;
@@ -170,7 +171,12 @@ impl<'a> Checker<'a> {
                 let new = self.eval(value);
                 let Some(owner) = self.scope.owner(&name.name) else {
                     let problem = self
-                        .problem_at(*span, "unknown-name", format!("there is no `{}` to change", name.name), "not defined here")
+                        .problem_at(
+                            *span,
+                            "unknown-name",
+                            format!("there is no `{}` to change", name.name),
+                            "not defined here",
+                        )
                         .help(format!("`let {} = ..` defines it", name.name));
                     return Err(self.report(problem));
                 };
@@ -207,7 +213,8 @@ impl<'a> Checker<'a> {
             Value::Range(from, to) => {
                 let length = to.saturating_sub(from);
                 if length > limits::UNROLL as i64 {
-                    let title = format!("this loop runs {length} times; at most {} are possible", limits::UNROLL);
+                    let title =
+                        format!("this loop runs {length} times; at most {} are possible", limits::UNROLL);
                     let problem = self
                         .problem_at(over.span, "too-large", title, "here")
                         .note("loops are unrolled when the file is compiled");
@@ -228,7 +235,12 @@ impl<'a> Checker<'a> {
             let value = self.at(span, |c| c.scoped(scope, |c| c.block(body)))?;
             if !matches!(value, Value::Nothing) {
                 let problem = self
-                    .problem_at(body.span.unwrap_or(span), "no-effect", "the value of a loop's body is not used", "it has no effect")
+                    .problem_at(
+                        body.span.unwrap_or(span),
+                        "no-effect",
+                        "the value of a loop's body is not used",
+                        "it has no effect",
+                    )
                     .help("assign it to a name from outside: `x = ..`");
                 return Err(self.report(problem));
             }
@@ -279,7 +291,11 @@ impl<'a> Checker<'a> {
             && variable.ty != *declared
         {
             let problem = self
-                .problem("param-twice", format!("`{path}` is {declared} here and {} elsewhere", variable.ty), "the second use")
+                .problem(
+                    "param-twice",
+                    format!("`{path}` is {declared} here and {} elsewhere", variable.ty),
+                    "the second use",
+                )
                 .label(variable.span, format!("{} here", variable.ty))
                 .note("one instance has one set of parameters, so its inputs always have one shape")
                 .help("make a second instance for the other shape");
@@ -298,7 +314,12 @@ impl<'a> Checker<'a> {
     }
 
     /// The graph of a variable's first value, of the declared type.
-    fn initial_value(&mut self, path: &str, declared: Option<&Type>, init: &'a Expr) -> Eval<(Graph, NodeId)> {
+    fn initial_value(
+        &mut self,
+        path: &str,
+        declared: Option<&Type>,
+        init: &'a Expr,
+    ) -> Eval<(Graph, NodeId)> {
         let mark = self.g.b.graph.len();
         let inner = declared.map(|ty| Initial {
             path: path.to_string(),
@@ -345,15 +366,24 @@ impl<'a> Checker<'a> {
         }
         let mut out = GraphState::default();
         let mut map = vec![NodeId(0); needed.len()];
+        let unfit = |source: &crate::ir::Node| {
+            source.level == Level::Each || source.op.name == "variable" || source.op.name == "step"
+        };
+        let graph = &self.g.b.graph;
+        if graph.iter().take(needed.len()).any(|(id, source)| needed[id.index()] && unfit(source)) {
+            let problem = self
+                .problem_at(
+                    span,
+                    "not-initial",
+                    "a first value cannot depend on data or on other parameters",
+                    "this value does",
+                )
+                .help("use numbers and initialisers such as `zeros()` or `glorot_uniform()`");
+            return Err(self.report(problem));
+        }
         for (id, source) in self.g.b.graph.iter().take(needed.len()) {
             if !needed[id.index()] {
                 continue;
-            }
-            if source.level == Level::Each || source.op.name == "variable" || source.op.name == "step" {
-                let problem = self
-                    .problem_at(span, "not-initial", "a first value cannot depend on data or on other parameters", "this value does")
-                    .help("use numbers and initialisers such as `zeros()` or `glorot_uniform()`");
-                return Err(self.report(problem));
             }
             let inputs: Vec<NodeId> = source.inputs.iter().map(|input| map[input.index()]).collect();
             out.b.span.0 = source.span;
@@ -383,9 +413,19 @@ impl<'a> Checker<'a> {
     /// `update s = value`
     fn update(&mut self, name: &'a Ident, value: &'a Expr) -> Eval<()> {
         let path = format!("{}.{}", self.frame.path, name.name);
-        let Some(id) = self.by_path.get(&path).copied().filter(|id| self.variables[id.0 as usize].kind != VariableKind::Param) else {
+        let Some(id) = self
+            .by_path
+            .get(&path)
+            .copied()
+            .filter(|id| self.variables[id.0 as usize].kind != VariableKind::Param)
+        else {
             let problem = self
-                .problem_at(name.span, "not-a-state", format!("`{}` is not a state of this layer", name.name), "only states are updated")
+                .problem_at(
+                    name.span,
+                    "not-a-state",
+                    format!("`{}` is not a state of this layer", name.name),
+                    "only states are updated",
+                )
                 .help(format!("declare it first: `state {}: f32[..] = zeros()`", name.name));
             return Err(self.report(problem));
         };
@@ -405,7 +445,12 @@ impl<'a> Checker<'a> {
         }
         if self.g.b.graph[node].level == Level::Each {
             let problem = self
-                .problem_at(value.span, "each-update", format!("every example has a different new value of `{}`", name.name), "this depends on the example")
+                .problem_at(
+                    value.span,
+                    "each-update",
+                    format!("every example has a different new value of `{}`", name.name),
+                    "this depends on the example",
+                )
                 .help("take `batch_mean(..)` of what depends on the example");
             return Err(self.report(problem));
         }
@@ -430,10 +475,5 @@ impl<'a> Checker<'a> {
                 Err(self.report(problem))
             }
         }
-    }
-
-    /// No attributes: an abbreviation.
-    pub fn plain(&mut self, name: &'static str, inputs: &[NodeId]) -> Eval<NodeId> {
-        self.op(name, inputs, Attrs::none())
     }
 }

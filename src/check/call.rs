@@ -195,14 +195,21 @@ impl<'a> Checker<'a> {
                 let scope = Scope::inside(&closure.scope);
                 for (name, actual) in closure.names.iter().zip(actuals) {
                     if actual.name.is_some() {
-                        return self.error_at(actual.span, "wrong-arguments", "the arguments of `=>` have no names here", "leave the name out");
+                        return self.error_at(
+                            actual.span,
+                            "wrong-arguments",
+                            "the arguments of `=>` have no names here",
+                            "leave the name out",
+                        );
                     }
                     scope.define(&name.name, actual.value);
                 }
                 let path = closure.frame.child("function");
                 let frame = Frame::new(path, "function", closure.frame.in_model, closure.frame.depth);
                 self.deeper("=>", |c| {
-                    c.in_module(closure.module, |c| c.framed(frame, |c| c.scoped(scope, |c| c.eval(closure.body))))
+                    c.in_module(closure.module, |c| {
+                        c.framed(frame, |c| c.scoped(scope, |c| c.eval(closure.body)))
+                    })
                 })
             }
             other => {
@@ -268,14 +275,18 @@ impl<'a> Checker<'a> {
     ) -> Eval<Rc<Instance<'a>>> {
         let config = Scope::root();
         self.bind_params(def, &def.def.first, actuals, &config)?;
-        Ok(Rc::new(Instance {
+        Ok(Rc::new(self.instance(def, config, text)))
+    }
+
+    /// An instance with this configuration.
+    pub fn instance(&self, def: DefRef<'a>, config: Rc<Scope<'a>>, text: &str) -> Instance<'a> {
+        Instance {
             def,
             config,
             home: self.frame.clone(),
             path: std::cell::RefCell::new(None),
             text: text.to_string(),
-            span: self.here,
-        }))
+        }
     }
 
     /// Binds actual to formal arguments of a definition, with defaults and types.
@@ -297,8 +308,9 @@ impl<'a> Checker<'a> {
             let (value, span) = match (actual, &param.default) {
                 (Some(actual), _) => (Ok(actual.value), actual.span),
                 (None, Some(default)) => {
-                    let value =
-                        self.in_module(def.module, |c| c.scoped(scope.clone(), |c| c.default_value(param, default)));
+                    let value = self.in_module(def.module, |c| {
+                        c.scoped(scope.clone(), |c| c.default_value(param, default))
+                    });
                     (value, default.span)
                 }
                 (None, None) => {
@@ -324,7 +336,12 @@ impl<'a> Checker<'a> {
     }
 
     /// For each actual argument the place of its formal one.
-    pub fn place_arguments(&mut self, what: &str, names: &[&str], actuals: &[Actual<'a>]) -> Eval<Vec<usize>> {
+    pub fn place_arguments(
+        &mut self,
+        what: &str,
+        names: &[&str],
+        actuals: &[Actual<'a>],
+    ) -> Eval<Vec<usize>> {
         let mut places: Vec<usize> = Vec::new();
         let mut failed = false;
         for (i, actual) in actuals.iter().enumerate() {
@@ -351,10 +368,14 @@ impl<'a> Checker<'a> {
                     failed = true;
                 }
                 (None, None) => {
-                    let title = format!("`{what}` takes {}, not {}", count(names.len(), "argument"), actuals.len());
+                    let title =
+                        format!("`{what}` takes {}, not {}", count(names.len(), "argument"), actuals.len());
                     let problem = self.problem_at(actual.span, "wrong-arguments", title, "one too many");
-                    let problem =
-                        if names.is_empty() { problem } else { problem.help(format!("it takes {}", list_of(names))) };
+                    let problem = if names.is_empty() {
+                        problem
+                    } else {
+                        problem.help(format!("it takes {}", list_of(names)))
+                    };
                     self.report(problem);
                     failed = true;
                 }

@@ -67,7 +67,7 @@ pub struct Checker<'a> {
     pub by_path: HashMap<String, VariableId>,
     pub models: Vec<ModelGraph>,
     /// Models that have been elaborated, or have failed to be.
-    pub modelled: HashSet<ItemRef>,
+    pub modelled: HashSet<(usize, String)>,
     pub g: GraphState,
     pub frame: Rc<Frame>,
     pub scope: Rc<Scope<'a>>,
@@ -138,7 +138,13 @@ impl<'a> Checker<'a> {
     }
 
     /// A diagnostic about a place. What is wrong in the library is shown at the user's call of it.
-    pub fn problem_at(&self, span: Span, code: &'static str, title: impl Into<String>, label: &str) -> Diagnostic {
+    pub fn problem_at(
+        &self,
+        span: Span,
+        code: &'static str,
+        title: impl Into<String>,
+        label: &str,
+    ) -> Diagnostic {
         let problem = Diagnostic::error(code, title);
         if !self.program.in_library(span) || self.site.is_none() {
             return problem.label(span, label);
@@ -241,7 +247,8 @@ impl<'a> Checker<'a> {
 
     /// Reports that operands do not fit an operation, with the places where they were made.
     pub fn mismatch(&mut self, name: &str, inputs: &[NodeId], mismatch: Mismatch) -> Reported {
-        let mut problem = self.problem("shape-mismatch", mismatch.message, &format!("`{name}` does not fit here"));
+        let mut problem =
+            self.problem("shape-mismatch", mismatch.message, &format!("`{name}` does not fit here"));
         for input in &mismatch.inputs {
             if let Some(node) = inputs.get(*input) {
                 problem = self.with_origin(problem, *node, "");
@@ -331,7 +338,11 @@ impl<'a> Checker<'a> {
     pub fn deeper<T>(&mut self, what: &str, work: impl FnOnce(&mut Self) -> Eval<T>) -> Eval<T> {
         if self.calls >= limits::CALL_DEPTH {
             let problem = self
-                .problem("too-deep", format!("calls are nested more than {} deep", limits::CALL_DEPTH), &format!("`{what}` is called once more here"))
+                .problem(
+                    "too-deep",
+                    format!("calls are nested more than {} deep", limits::CALL_DEPTH),
+                    &format!("`{what}` is called once more here"),
+                )
                 .help("a layer cannot apply itself without end; `repeat(n, layer)` chains a fixed number");
             return Err(self.report(problem));
         }

@@ -112,7 +112,12 @@ impl<'a> Checker<'a> {
             Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Ok(*value as i64),
             other => {
                 let found = self.describe(other);
-                self.error_at(span, "not-whole", format!("{what} needs a whole number"), &format!("this is {found}"))
+                self.error_at(
+                    span,
+                    "not-whole",
+                    format!("{what} needs a whole number"),
+                    &format!("this is {found}"),
+                )
             }
         }
     }
@@ -142,14 +147,11 @@ impl<'a> Checker<'a> {
     /// The diagnostic for a name that nothing defines.
     fn unknown_name(&self, name: &str) -> Diagnostic {
         let problem = self.problem("unknown-name", format!("there is no `{name}`"), "not defined here");
-        let locals = self.scope.names();
-        let known = locals
-            .iter()
-            .map(String::as_str)
-            .chain(self.program.names(self.module))
-            .chain(super::builtins::all().map(super::builtins::Builtin::name))
-            .chain(AMBIENT.iter().map(|(name, _)| *name));
-        match did_you_mean(name, known) {
+        let mut known = self.scope.names();
+        known.extend(self.program.names(self.module).map(str::to_string));
+        known.extend(super::builtins::all().map(|builtin| builtin.name().to_string()));
+        known.extend(AMBIENT.iter().map(|(name, _)| (*name).to_string()));
+        match did_you_mean(name, known.iter().map(String::as_str)) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem,
         }
@@ -161,9 +163,7 @@ impl<'a> Checker<'a> {
         match self.program.item(at)? {
             Item::Let(_) => Some(self.setting(at)),
             Item::Data(_) => Some(self.table(at)),
-            Item::Def(def) => {
-                Some(Ok(Value::Definition(super::value::DefRef { def, module: at.module })))
-            }
+            Item::Def(def) => Some(Ok(Value::Definition(super::value::DefRef { def, module: at.module }))),
             Item::Use(_) | Item::Seed(_) | Item::Train(_) => None,
         }
     }
@@ -232,7 +232,7 @@ impl<'a> Checker<'a> {
             instance.name(Some(&name.name));
         }
         if let (Pattern::Name(name), Value::Chain(chain)) = (&item.pattern, &value) {
-            self.chain_parts(chain, Some(&name.name));
+            self.chain_parts(chain, Some(&name.name))?;
         }
         Ok(value)
     }
@@ -266,7 +266,11 @@ impl<'a> Checker<'a> {
             }
             other => {
                 let found = self.describe(other);
-                return self.error("not-a-list", "only a list or a tensor has parts", &format!("this is {found}"));
+                return self.error(
+                    "not-a-list",
+                    "only a list or a tensor has parts",
+                    &format!("this is {found}"),
+                );
             }
         };
         if parts.len() != count {
@@ -312,7 +316,12 @@ impl<'a> Checker<'a> {
             Value::Table(table) => self.table_field(table, field),
             other => {
                 let found = self.describe(&other);
-                self.error_at(field.span, "no-field", format!("{found} has no parts by name"), "asked for here")
+                self.error_at(
+                    field.span,
+                    "no-field",
+                    format!("{found} has no parts by name"),
+                    "asked for here",
+                )
             }
         }
     }

@@ -49,7 +49,11 @@ impl<'a> Checker<'a> {
         let rest = items.iter().filter(|item| matches!(item, IndexItem::Rest(_))).count();
         let given = items.len() - rest;
         if rest > 1 || given > shape.rank() {
-            let label = if rest > 1 { "`..` stands here more than once".to_string() } else { format!("{given} places for the {} dimensions of {}", shape.rank(), self.ty(node)) };
+            let label = if rest > 1 {
+                "`..` stands here more than once".to_string()
+            } else {
+                format!("{given} places for the {} dimensions of {}", shape.rank(), self.ty(node))
+            };
             let mut problem = self.problem("bad-index", "this index does not fit the tensor", &label);
             problem = self.with_origin(problem, node, "");
             return Err(self.report(problem));

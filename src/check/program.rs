@@ -31,6 +31,8 @@ pub struct Program {
     pub modules: Vec<Module>,
     /// The names of the library.
     pub library: HashMap<String, ItemRef>,
+    /// The values of `--set`.
+    pub overrides: Vec<(String, ast::Expr)>,
     /// Loaded files by their full path.
     by_path: HashMap<PathBuf, usize>,
     /// The folder that all paths must stay in.
@@ -53,7 +55,12 @@ pub fn name_of(item: &ast::Item) -> Option<&crate::base::Ident> {
 
 impl Program {
     /// Reads the main file with everything it uses, and the library.
-    pub fn load(path: &Path, text: Option<String>, allow_outside: bool, out: &mut Vec<Diagnostic>) -> Program {
+    pub fn load(
+        path: &Path,
+        text: Option<String>,
+        allow_outside: bool,
+        out: &mut Vec<Diagnostic>,
+    ) -> Program {
         let mut program = Program { allow_outside, ..Program::default() };
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         program.root = full(&folder);
@@ -144,7 +151,8 @@ impl Program {
         let mut names: HashMap<String, ItemRef> = HashMap::new();
         for (item, node) in ast.items.iter().enumerate() {
             let Some(name) = name_of(node) else { continue };
-            if let Some(first) = names.get(&name.name).and_then(|at| ast.items.get(at.item)).and_then(name_of) {
+            if let Some(first) = names.get(&name.name).and_then(|at| ast.items.get(at.item)).and_then(name_of)
+            {
                 out.push(
                     Diagnostic::error("defined-twice", format!("`{}` is defined twice", name.name))
                         .label(name.span, "the second time")
@@ -280,9 +288,30 @@ impl Program {
         false
     }
 
-    /// Adds a text that no file holds, such as the value of `--set`.
-    pub fn add_text(&mut self, name: &str, text: &str) -> FileId {
-        self.sources.add(PathBuf::from(name), text.to_string(), false)
+    /// Reads a `--set key=value`.
+    pub fn override_setting(&mut self, key: &str, value: &str, out: &mut Vec<Diagnostic>) {
+        let text = format!("let {key} = {value}");
+        let file: FileId = self.sources.add(PathBuf::from(format!("--set {key}")), text.clone(), false);
+        let wrong = || {
+            Diagnostic::error("bad-setting", format!("`--set {key}={value}` is not `NAME=VALUE`"))
+                .exit(Exit::Usage)
+        };
+        match syntax::parse(file, &text) {
+            Ok(mut ast) => match (ast.items.pop(), ast.items.pop()) {
+                (Some(ast::Item::Let(item)), None) => self.overrides.push((key.to_string(), item.value)),
+                _ => out.push(wrong()),
+            },
+            Err(_) => out.push(wrong().help("a value is written as in the file: 64, 1e-3, \"text\", [1, 2]")),
+        }
+    }
+
+    /// The names of all settings of the user's files.
+    pub fn setting_names(&self) -> impl Iterator<Item = &str> {
+        let items = self.modules.iter().filter(|m| !m.library).flat_map(|m| &m.ast.items);
+        items
+            .filter(|item| matches!(item, ast::Item::Let(_)))
+            .filter_map(name_of)
+            .map(|name| name.name.as_str())
     }
 }
 
@@ -292,9 +321,8 @@ fn read(path: &Path) -> Result<String, String> {
         return Err(format!("{size} bytes; a spec has at most {}", limits::SPEC_BYTES));
     }
     let bytes = std::fs::read(path).map_err(|why| explain(&why))?;
-    String::from_utf8(bytes).map_err(|why| {
-        format!("not a text: byte {} is not UTF-8", why.utf8_error().valid_up_to())
-    })
+    String::from_utf8(bytes)
+        .map_err(|why| format!("not a text: byte {} is not UTF-8", why.utf8_error().valid_up_to()))
 }
 
 fn explain(why: &std::io::Error) -> String {

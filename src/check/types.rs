@@ -98,8 +98,12 @@ impl<'a> Checker<'a> {
             },
             "any" => true,
             other => {
-                let problem =
-                    self.problem_at(ty.name.span, "unknown-type", format!("there is no type `{other}`"), "unknown");
+                let problem = self.problem_at(
+                    ty.name.span,
+                    "unknown-type",
+                    format!("there is no type `{other}`"),
+                    "unknown",
+                );
                 let problem = match did_you_mean(other, TYPES.iter().map(|(name, _)| *name)) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
                     None => problem,
@@ -113,7 +117,9 @@ impl<'a> Checker<'a> {
         let expected = TYPES.iter().find(|(name, _)| *name == ty.name.name).map_or("", |(_, doc)| *doc);
         let found = self.describe(&value);
         let title = format!("{what} is {found}, not `{}`", ty.name.name);
-        let mut problem = self.problem_at(span, "wrong-type", title, &format!("this is {found}")).note(format!("`{}` is {expected}", ty.name.name));
+        let mut problem = self
+            .problem_at(span, "wrong-type", title, &format!("this is {found}"))
+            .note(format!("`{}` is {expected}", ty.name.name));
         if let Some(declared) = declared {
             problem = problem.label(declared, "declared here");
         }
@@ -135,7 +141,8 @@ impl<'a> Checker<'a> {
             Value::Text(text) => format!("`{text}`"),
             other => self.describe(other),
         };
-        let problem = self.problem_at(span, "unknown-choice", format!("{what} is {found}"), "not one of its values");
+        let problem =
+            self.problem_at(span, "unknown-choice", format!("{what} is {found}"), "not one of its values");
         let near = match &value {
             Value::Text(text) => did_you_mean(text, words.iter().copied()),
             _ => None,
@@ -228,7 +235,9 @@ impl<'a> Checker<'a> {
             ("f32", DType::F32) | ("bool", DType::Bool) => true,
             ("index", DType::Index(bound)) => match &ty.bound {
                 None => true,
-                Some(expr) => self.match_dim(expr, bound as i64, &format!("{what} is {actual}"), &mut reasons)?,
+                Some(expr) => {
+                    self.match_dim(expr, bound as i64, &format!("{what} is {actual}"), &mut reasons)?
+                }
             },
             _ => false,
         };
@@ -249,7 +258,12 @@ impl<'a> Checker<'a> {
                     axis += rank - fixed;
                 }
                 DimExpr::Expr(expr) => {
-                    fits &= self.match_dim(expr, actual.shape[axis] as i64, &format!("{what} is {actual}"), &mut reasons)?;
+                    fits &= self.match_dim(
+                        expr,
+                        actual.shape[axis] as i64,
+                        &format!("{what} is {actual}"),
+                        &mut reasons,
+                    )?;
                     axis += 1;
                 }
             }
@@ -276,7 +290,13 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn match_dim(&mut self, expr: &'a Expr, extent: i64, origin: &str, reasons: &mut Vec<String>) -> Eval<bool> {
+    fn match_dim(
+        &mut self,
+        expr: &'a Expr,
+        extent: i64,
+        origin: &str,
+        reasons: &mut Vec<String>,
+    ) -> Eval<bool> {
         match self.dim(expr)? {
             Dim::Known(n) if n == extent => Ok(true),
             Dim::Known(n) => {
@@ -315,7 +335,12 @@ impl<'a> Checker<'a> {
             Value::Int(n) => Ok(Dim::Known(n)),
             other => {
                 let found = self.describe(&other);
-                self.error_at(expr.span, "not-whole", "a dimension needs a whole number", &format!("this is {found}"))
+                self.error_at(
+                    expr.span,
+                    "not-whole",
+                    "a dimension needs a whole number",
+                    &format!("this is {found}"),
+                )
             }
         }
     }
@@ -353,7 +378,12 @@ impl<'a> Checker<'a> {
                         extents.extend(known.iter().filter_map(|v| v.number()).map(|v| v as i64));
                     }
                     _ => {
-                        return self.error_at(*span, "unknown-size", "the dimensions behind `..` are not known here", "write them out");
+                        return self.error_at(
+                            *span,
+                            "unknown-size",
+                            "the dimensions behind `..` are not known here",
+                            "write them out",
+                        );
                     }
                 },
                 DimExpr::Expr(expr) => extents.push(self.known_dim(expr)?),
@@ -369,14 +399,29 @@ impl<'a> Checker<'a> {
             ("index", Some(bound)) => match self.known_dim(bound)? {
                 n if n > 0 => DType::Index(n as u64),
                 n => {
-                    return self.error_at(bound.span, "bad-shape", format!("the bound of an index is {n}"), "it is at least 1");
+                    return self.error_at(
+                        bound.span,
+                        "bad-shape",
+                        format!("the bound of an index is {n}"),
+                        "it is at least 1",
+                    );
                 }
             },
             ("index", None) => {
-                return self.error_at(ty.span, "wrong-type", "an index needs its bound here", "write `index<10>`");
+                return self.error_at(
+                    ty.span,
+                    "wrong-type",
+                    "an index needs its bound here",
+                    "write `index<10>`",
+                );
             }
             _ => {
-                return self.error_at(ty.span, "wrong-type", "a tensor's type is needed here", "`f32[..]`, `index<n>[..]` or `bool[..]`");
+                return self.error_at(
+                    ty.span,
+                    "wrong-type",
+                    "a tensor's type is needed here",
+                    "`f32[..]`, `index<n>[..]` or `bool[..]`",
+                );
             }
         };
         Ok(Type::new(dtype, shape))
@@ -386,7 +431,12 @@ impl<'a> Checker<'a> {
         match self.dim(expr)? {
             Dim::Known(n) => Ok(n),
             Dim::Free(name) => {
-                let problem = self.problem_at(expr.span, "unknown-name", format!("there is no `{name}`"), "this dimension is not known here");
+                let problem = self.problem_at(
+                    expr.span,
+                    "unknown-name",
+                    format!("there is no `{name}`"),
+                    "this dimension is not known here",
+                );
                 let locals = self.scope.names();
                 let known = locals.iter().map(String::as_str).chain(self.program.names(self.module));
                 let problem = match did_you_mean(&name, known) {

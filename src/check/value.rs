@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::builtins::Builtin;
 use super::scope::{Frame, Scope};
-use crate::base::Span;
 use crate::ir::NodeId;
 use crate::ir::experiment::SplitRef;
 use crate::syntax::ast;
@@ -35,7 +34,6 @@ pub struct Instance<'a> {
     pub path: RefCell<Option<String>>,
     /// As written: `dense(64)`.
     pub text: String,
-    pub span: Span,
 }
 
 impl Instance<'_> {
@@ -59,7 +57,6 @@ impl Instance<'_> {
             home,
             path: RefCell::new(None),
             text: self.text.clone(),
-            span: self.span,
         }
     }
 }

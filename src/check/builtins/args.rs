@@ -61,8 +61,9 @@ impl<'a> Args<'a> {
         let missing = formals.iter().find(|(name, optional)| !optional && args.get(name).is_none());
         if let Some((name, _)) = missing {
             let title = format!("`{}` needs `{name}`", builtin.name());
-            let problem =
-                c.problem("missing-argument", title, "not given here").help(format!("`{}`", builtin.signature));
+            let problem = c
+                .problem("missing-argument", title, "not given here")
+                .help(format!("`{}`", builtin.signature));
             return Err(c.report(problem));
         }
         Ok(args)
@@ -81,7 +82,11 @@ impl<'a> Args<'a> {
     fn value(&self, c: &mut Checker<'a>, name: &str) -> Eval<(Value<'a>, Span)> {
         match self.get(name) {
             Some((value, span)) => Ok((value.clone(), span)),
-            None => c.error("missing-argument", format!("`{}` needs `{name}`", self.builtin.name()), "not given here"),
+            None => c.error(
+                "missing-argument",
+                format!("`{}` needs `{name}`", self.builtin.name()),
+                "not given here",
+            ),
         }
     }
 
@@ -196,7 +201,10 @@ pub fn axis_of(c: &mut Checker, shape: &Shape, axis: i64, span: Span) -> Eval<us
     match shape.axis(axis) {
         Some(axis) => Ok(axis),
         None => {
-            let title = format!("{} has no axis {axis}", if shape.rank() == 0 { "a scalar".to_string() } else { shape.to_string() });
+            let title = format!(
+                "{} has no axis {axis}",
+                if shape.rank() == 0 { "a scalar".to_string() } else { shape.to_string() }
+            );
             c.error_at(span, "bad-axis", title, "axes are counted from 0, or from the end from -1")
         }
     }

@@ -144,7 +144,12 @@ fn split<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
             let total = sizes.iter().fold(0i64, |sum, n| sum.saturating_add(*n));
             if sizes.iter().any(|n| *n < 1) || total != extent as i64 {
                 let title = format!("the parts {sizes:?} do not add up to {extent}");
-                return c.error_at(span, "shape-mismatch", title, &format!("axis {axis} of {} has {extent}", c.ty(x)));
+                return c.error_at(
+                    span,
+                    "shape-mismatch",
+                    title,
+                    &format!("axis {axis} of {} has {extent}", c.ty(x)),
+                );
             }
             sizes.iter().map(|n| *n as usize).collect()
         }
@@ -152,7 +157,8 @@ fn split<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
             let parts = args.int(c, "parts", 2)?;
             if parts < 1 || extent as i64 % parts != 0 {
                 let title = format!("{extent} cannot be cut into {parts} equal parts");
-                let problem = c.problem_at(span, "shape-mismatch", title, &format!("axis {axis} of {}", c.ty(x)));
+                let problem =
+                    c.problem_at(span, "shape-mismatch", title, &format!("axis {axis} of {}", c.ty(x)));
                 let problem = c.with_origin(problem, x, "");
                 return Err(c.report(problem));
             }
@@ -216,7 +222,11 @@ fn one_hot<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 }
 
 pub static TABLE: &[Builtin] = &[
-    Builtin::new("reshape(x, ...shape)", "The same elements in another shape; one extent may be -1.", reshape),
+    Builtin::new(
+        "reshape(x, ...shape)",
+        "The same elements in another shape; one extent may be -1.",
+        reshape,
+    ),
     Builtin::new("flatten(x)", "The same elements as a vector.", flatten),
     Builtin::new("transpose(x, axes = reversed)", "The axes in another order.", transpose),
     Builtin::new("concat(...tensors, axis = -1)", "Tensors one after the other along an axis.", concat),
@@ -232,7 +242,15 @@ pub static TABLE: &[Builtin] = &[
         pad,
     ),
     Builtin::new("reverse(x, axis = all)", "The elements along some axes in the opposite order.", reverse),
-    Builtin::new("broadcast(x, ...shape)", "A tensor repeated along new leading axes and axes of extent 1.", broadcast_to),
-    Builtin::new("gather(table, index)", "The rows of a table that an index names; also written `table[index]`.", gather),
+    Builtin::new(
+        "broadcast(x, ...shape)",
+        "A tensor repeated along new leading axes and axes of extent 1.",
+        broadcast_to,
+    ),
+    Builtin::new(
+        "gather(table, index)",
+        "The rows of a table that an index names; also written `table[index]`.",
+        gather,
+    ),
     Builtin::new("one_hot(index, n = bound)", "A vector that is 1 at the index and 0 elsewhere.", one_hot),
 ];

@@ -49,5 +49,9 @@ pub static TABLE: &[Builtin] = &[
     Builtin::new("full(value, ...shape)", "One number everywhere.", full),
     Builtin::new("zeros_like(x)", "Zeros in the shape of another tensor.", |c, a| like(c, a, 0.0)),
     Builtin::new("ones_like(x)", "Ones in the shape of another tensor.", |c, a| like(c, a, 1.0)),
-    Builtin::new("iota(...shape, axis = 0)", "The index along an axis as a number: `iota(3)` is [0, 1, 2].", iota),
+    Builtin::new(
+        "iota(...shape, axis = 0)",
+        "The index along an axis as a number: `iota(3)` is [0, 1, 2].",
+        iota,
+    ),
 ];

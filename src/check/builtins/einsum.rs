@@ -23,7 +23,12 @@ fn einsum<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     }
     let nodes: Vec<NodeId> = nodes.into_iter().collect::<Eval<_>>()?;
     let Some((inputs, out)) = formula.split_once("->") else {
-        return c.error_at(span, "bad-formula", "a formula has the form `n k, k m -> n m`", "there is no `->`");
+        return c.error_at(
+            span,
+            "bad-formula",
+            "a formula has the form `n k, k m -> n m`",
+            "there is no `->`",
+        );
     };
     let parts: Vec<&str> = inputs.split(',').collect();
     if parts.len() != nodes.len() {
@@ -63,8 +68,7 @@ fn einsum<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 
 /// Sums over labels that the result lacks, and puts the axes in order.
 fn arrange(c: &mut Checker, operand: Operand, out: &[String]) -> Eval<NodeId> {
-    let gone: Vec<usize> =
-        (0..operand.labels.len()).filter(|i| !out.contains(&operand.labels[*i])).collect();
+    let gone: Vec<usize> = (0..operand.labels.len()).filter(|i| !out.contains(&operand.labels[*i])).collect();
     let mut node = operand.node;
     if !gone.is_empty() {
         node = c.op("sum", &[node], Attrs::none().sizes("axes", &gone))?;
@@ -79,7 +83,8 @@ fn operand(c: &mut Checker, part: &str, node: NodeId, span: crate::base::Span) -
     let words = part.split_whitespace().count();
     let labels = labels(part, (shape.rank() + 1).saturating_sub(words));
     if labels.len() != shape.rank() {
-        let title = format!("`{}` has {} labels, the tensor {} dimensions", part.trim(), labels.len(), shape.rank());
+        let title =
+            format!("`{}` has {} labels, the tensor {} dimensions", part.trim(), labels.len(), shape.rank());
         let problem = c.problem_at(span, "bad-formula", title, "this formula");
         let problem = c.with_origin(problem, node, "");
         return Err(c.report(problem));
@@ -107,12 +112,7 @@ fn labels(text: &str, leading: usize) -> Vec<String> {
     labels
 }
 
-fn check_labels(
-    c: &mut Checker,
-    operands: &[Operand],
-    out: &[String],
-    span: crate::base::Span,
-) -> Eval<()> {
+fn check_labels(c: &mut Checker, operands: &[Operand], out: &[String], span: crate::base::Span) -> Eval<()> {
     let mut known: Vec<(&String, usize, NodeId)> = Vec::new();
     for operand in operands {
         for (axis, label) in operand.labels.iter().enumerate() {

@@ -29,7 +29,12 @@ fn grad<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     for point in &points {
         if !reached[point.index()] {
             let problem = c
-                .problem_at(at_span, "no-gradient", "the first argument does not depend on this", "its gradient is zero")
+                .problem_at(
+                    at_span,
+                    "no-gradient",
+                    "the first argument does not depend on this",
+                    "its gradient is zero",
+                )
                 .label(of_span, "this does not depend on it")
                 .help("compute the loss from this very value: `let x = ..`, then `grad(f(x), x)`");
             return Err(c.report(problem));

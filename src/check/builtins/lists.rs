@@ -28,6 +28,14 @@ fn rank<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     Ok(Value::Int(c.shape(x).rank() as i64))
 }
 
+fn pair<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    match args.ints(c, "x")?.unwrap_or_default()[..] {
+        [n] => Ok(Value::list(vec![Value::Int(n), Value::Int(n)])),
+        [n, m] => Ok(Value::list(vec![Value::Int(n), Value::Int(m)])),
+        _ => args.wrong(c, "x", c.here, "one number, or two"),
+    }
+}
+
 fn repeat<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     let count = args.int(c, "count", 0)?;
     let span = args.get("count").map_or(c.here, |(_, span)| span);
@@ -80,6 +88,7 @@ pub static TABLE: &[Builtin] = &[
     Builtin::new("len(x)", "The number of parts of a list, or the first extent of a tensor.", len),
     Builtin::new("shape(x)", "The extents of a tensor, as a list.", shape),
     Builtin::new("rank(x)", "The number of dimensions of a tensor.", rank),
+    Builtin::new("pair(x)", "A number twice, or a list of two numbers as it is: `pair(3)` is [3, 3].", pair),
     Builtin {
         signature: "repeat(count, layer)",
         doc: "A chain of this many layers, each with parameters of its own: `x |> repeat(4, block(8))`.",

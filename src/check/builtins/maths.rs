@@ -7,7 +7,12 @@ use crate::ir::Attrs;
 use crate::ty::DType;
 
 /// A function of one number: exact at compile time, an op on tensors.
-fn map<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str, known: Option<fn(f64) -> f64>) -> Eval<Value<'a>> {
+fn map<'a>(
+    c: &mut Checker<'a>,
+    args: &Args<'a>,
+    op: &'static str,
+    known: Option<fn(f64) -> f64>,
+) -> Eval<Value<'a>> {
     if let (Some((value, _)), Some(known)) = (args.get("x"), known)
         && let Some(number) = value.number()
     {
@@ -23,7 +28,12 @@ fn map<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str, known: Option
 }
 
 /// A function of two tensors.
-fn pair<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str, known: fn(f64, f64) -> f64) -> Eval<Value<'a>> {
+fn pair<'a>(
+    c: &mut Checker<'a>,
+    args: &Args<'a>,
+    op: &'static str,
+    known: fn(f64, f64) -> f64,
+) -> Eval<Value<'a>> {
     if let (Some((x, _)), Some((y, _))) = (args.get("x"), args.get("y"))
         && let (Some(a), Some(b)) = (x.number(), y.number())
     {
@@ -64,7 +74,12 @@ fn cast<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
         Some((_, span)) => {
             let bound = args.int(c, "bound", 1)?;
             if bound < 1 {
-                return c.error_at(span, "bad-shape", format!("the bound of an index is {bound}"), "it is at least 1");
+                return c.error_at(
+                    span,
+                    "bad-shape",
+                    format!("the bound of an index is {bound}"),
+                    "it is at least 1",
+                );
             }
             if c.ty(x).dtype == DType::Index(bound as u64) {
                 return Ok(Value::Tensor(x));
@@ -85,9 +100,7 @@ fn int<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 
 fn f32<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     match args.get("x") {
-        Some((value, _)) if value.number().is_some() => {
-            Ok(Value::Float(value.number().unwrap_or_default()))
-        }
+        Some((value, _)) if value.number().is_some() => Ok(Value::Float(value.number().unwrap_or_default())),
         _ => args.numbers(c, "x").map(Value::Tensor),
     }
 }
@@ -99,7 +112,9 @@ pub static TABLE: &[Builtin] = &[
     Builtin::new("rsqrt(x)", "One over the square root of each element.", |c, a| {
         map(c, a, "rsqrt", Some(|x| 1.0 / x.sqrt()))
     }),
-    Builtin::new("tanh(x)", "The hyperbolic tangent of each element.", |c, a| map(c, a, "tanh", Some(f64::tanh))),
+    Builtin::new("tanh(x)", "The hyperbolic tangent of each element.", |c, a| {
+        map(c, a, "tanh", Some(f64::tanh))
+    }),
     Builtin::new("sigmoid(x)", "The logistic function 1 / (1 + exp(-x)) of each element.", |c, a| {
         map(c, a, "sigmoid", Some(|x| 1.0 / (1.0 + (-x).exp())))
     }),
@@ -117,7 +132,11 @@ pub static TABLE: &[Builtin] = &[
     Builtin::new("minimum(x, y)", "The smaller of two elements.", |c, a| pair(c, a, "minimum", f64::min)),
     Builtin::new("maximum(x, y)", "The larger of two elements.", |c, a| pair(c, a, "maximum", f64::max)),
     Builtin::new("pow(x, y)", "`x ^ y`, element by element.", |c, a| pair(c, a, "pow", f64::powf)),
-    Builtin::new("select(condition, x, y)", "`x` where the condition holds, else `y`, element by element.", select),
+    Builtin::new(
+        "select(condition, x, y)",
+        "`x` where the condition holds, else `y`, element by element.",
+        select,
+    ),
     Builtin::new(
         "cast(x, bound = none)",
         "The same values as numbers, or with a bound as an index.\n\nTruth values become 1 and 0.",

@@ -13,6 +13,7 @@ mod reduce;
 mod windows;
 
 pub use args::Args;
+pub use gradient::reaches;
 
 use super::checker::Checker;
 use super::value::{Eval, Value};

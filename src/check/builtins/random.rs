@@ -7,11 +7,8 @@ use crate::ir::{Attrs, NodeId};
 
 /// A random tensor: of its own for each example, except in first values and where `shared` is true.
 fn draw<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str, what: &str) -> Eval<NodeId> {
-    let extents = if args.rest.is_empty() && c.initial.is_some() {
-        c.initial_shape(what)?
-    } else {
-        args.extents(c)?
-    };
+    let extents =
+        if args.rest.is_empty() && c.initial.is_some() { c.initial_shape(what)? } else { args.extents(c)? };
     let shape = c.checked_shape(&extents)?;
     let each = c.initial.is_none() && !c.optimizing && !args.flag(c, "shared", false)?;
     let path = match &c.initial {
@@ -46,7 +43,11 @@ fn uniform<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     if let (Some(a), Some(b)) = (low.number(), high.number())
         && a >= b
     {
-        return c.error("bad-range", format!("there are no numbers from {a} to below {b}"), "`low` must be below `high`");
+        return c.error(
+            "bad-range",
+            format!("there are no numbers from {a} to below {b}"),
+            "`low` must be below `high`",
+        );
     }
     let width = c.binary(crate::syntax::ast::BinaryOp::Sub, high, low.clone())?;
     affine(c, x, width, low)

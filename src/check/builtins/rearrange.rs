@@ -14,7 +14,12 @@ fn rearrange<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     let span = args.get("pattern").map_or(c.here, |(_, span)| span);
     let shape = c.shape(x);
     let Some((left, right)) = pattern.split_once("->") else {
-        return c.error_at(span, "bad-formula", "a pattern has the form `h w c -> (h w) c`", "there is no `->`");
+        return c.error_at(
+            span,
+            "bad-formula",
+            "a pattern has the form `h w c -> (h w) c`",
+            "there is no `->`",
+        );
     };
     let (left, right) = (side(c, left, span)?, side(c, right, span)?);
     let left = expand(left, shape.rank());
@@ -32,7 +37,12 @@ fn rearrange<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     for (names, others, where_) in [(&from, &to, "right"), (&to, &from, "left")] {
         for (i, name) in names.iter().enumerate() {
             if names[..i].contains(name) {
-                return c.error_at(span, "bad-formula", format!("`{name}` stands twice on one side"), "this pattern");
+                return c.error_at(
+                    span,
+                    "bad-formula",
+                    format!("`{name}` stands twice on one side"),
+                    "this pattern",
+                );
             }
             if !others.contains(name) {
                 let title = format!("`{name}` is missing on the {where_}");
@@ -71,13 +81,19 @@ fn sizes<'a>(
         }
         let size = c.whole(value, *at, &format!("the size of `{}`", name.name))?;
         if size < 1 {
-            return c.error_at(*at, "bad-shape", format!("the size of `{}` is {size}", name.name), "it is at least 1");
+            return c.error_at(
+                *at,
+                "bad-shape",
+                format!("the size of `{}` is {size}", name.name),
+                "it is at least 1",
+            );
         }
         known.push((name.name.clone(), size));
     }
     for (axis, extent) in left.iter().zip(shape) {
         let extent = *extent as i64;
-        let unknown: Vec<&String> = axis.iter().filter(|name| !known.iter().any(|(n, _)| n == *name)).collect();
+        let unknown: Vec<&String> =
+            axis.iter().filter(|name| !known.iter().any(|(n, _)| n == *name)).collect();
         let product = axis
             .iter()
             .filter_map(|name| known.iter().find(|(n, _)| n == name))
@@ -90,12 +106,18 @@ fn sizes<'a>(
                 known.push((name, extent / product));
             }
             [] | [_] => {
-                let title = format!("an axis of {extent} cannot be cut into `({})` with {product}", axis.join(" "));
+                let title =
+                    format!("an axis of {extent} cannot be cut into `({})` with {product}", axis.join(" "));
                 return c.error_at(span, "shape-mismatch", title, "in this pattern");
             }
             [first, ..] => {
                 let problem = c
-                    .problem_at(span, "bad-formula", format!("the sizes in `({})` are not known", axis.join(" ")), "in this pattern")
+                    .problem_at(
+                        span,
+                        "bad-formula",
+                        format!("the sizes in `({})` are not known", axis.join(" ")),
+                        "in this pattern",
+                    )
                     .help(format!("give all but one: `{first}: 8`"));
                 return Err(c.report(problem));
             }
@@ -124,7 +146,12 @@ fn side(c: &mut Checker, text: &str, span: Span) -> Eval<Side> {
             (name, group) => {
                 let is_name = name == ".." || name.chars().all(|ch| ch.is_alphanumeric() || ch == '_');
                 if !is_name || (name == ".." && group.is_some()) {
-                    return c.error_at(span, "bad-formula", format!("`{name}` is no name of an axis"), "in this pattern");
+                    return c.error_at(
+                        span,
+                        "bad-formula",
+                        format!("`{name}` is no name of an axis"),
+                        "in this pattern",
+                    );
                 }
                 match group {
                     Some(names) => names.push(name.to_string()),

@@ -33,7 +33,8 @@ fn extreme<'a>(
     op: &'static str,
     pick: fn(f64, f64) -> f64,
 ) -> Eval<Value<'a>> {
-    let numbers: Vec<&Value> = args.get("x").into_iter().map(|(v, _)| v).chain(args.rest.iter().map(|(v, _)| v)).collect();
+    let numbers: Vec<&Value> =
+        args.get("x").into_iter().map(|(v, _)| v).chain(args.rest.iter().map(|(v, _)| v)).collect();
     if let [Value::List(values)] = numbers[..]
         && args.count() == 1
         && values.iter().all(|v| v.number().is_some())
@@ -125,7 +126,9 @@ fn all_of<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Va
 }
 
 pub static TABLE: &[Builtin] = &[
-    Builtin::new("sum(x, axis = all, keep = false)", "The sum over some axes, or all.", |c, a| reduce(c, a, "sum")),
+    Builtin::new("sum(x, axis = all, keep = false)", "The sum over some axes, or all.", |c, a| {
+        reduce(c, a, "sum")
+    }),
     Builtin::new("mean(x, axis = all, keep = false)", "The mean over some axes, or all.", |c, a| {
         reduce(c, a, "mean")
     }),
@@ -139,12 +142,16 @@ pub static TABLE: &[Builtin] = &[
         "The smallest element over some axes, or all; of numbers known at compile time the smallest.",
         |c, a| extreme(c, a, "reduce_min", f64::min),
     ),
-    Builtin::new("argmax(x, axis = -1)", "Where the largest element along an axis stands, as an index.", |c, a| {
-        arg_extreme(c, a, "argmax")
-    }),
-    Builtin::new("argmin(x, axis = -1)", "Where the smallest element along an axis stands, as an index.", |c, a| {
-        arg_extreme(c, a, "argmin")
-    }),
+    Builtin::new(
+        "argmax(x, axis = -1)",
+        "Where the largest element along an axis stands, as an index.",
+        |c, a| arg_extreme(c, a, "argmax"),
+    ),
+    Builtin::new(
+        "argmin(x, axis = -1)",
+        "Where the smallest element along an axis stands, as an index.",
+        |c, a| arg_extreme(c, a, "argmin"),
+    ),
     Builtin::new("all(x, axis = all)", "Whether all truth values along some axes hold.", |c, a| {
         all_of(c, a, "reduce_min")
     }),

@@ -26,7 +26,13 @@ impl Windows {
 }
 
 /// A number for rows and columns, or one for each.
-fn both<'a>(c: &mut Checker<'a>, args: &Args<'a>, name: &str, default: [usize; 2], least: i64) -> Eval<[usize; 2]> {
+fn both<'a>(
+    c: &mut Checker<'a>,
+    args: &Args<'a>,
+    name: &str,
+    default: [usize; 2],
+    least: i64,
+) -> Eval<[usize; 2]> {
     let Some(values) = args.ints(c, name)? else { return Ok(default) };
     let span = args.get(name).map_or(c.here, |(_, span)| span);
     let (rows, columns) = match values[..] {
@@ -39,7 +45,12 @@ fn both<'a>(c: &mut Checker<'a>, args: &Args<'a>, name: &str, default: [usize; 2
     };
     for n in [rows, columns] {
         if n < least || n > i64::from(i32::MAX) {
-            return c.error_at(span, "bad-range", format!("`{name}` is {n}"), &format!("it is at least {least}"));
+            return c.error_at(
+                span,
+                "bad-range",
+                format!("`{name}` is {n}"),
+                &format!("it is at least {least}"),
+            );
         }
     }
     Ok([rows as usize, columns as usize])
@@ -60,7 +71,8 @@ fn windows<'a>(
             "valid" => ([0, 0], [0, 0]),
             "same" => ops::same_padding(input, kernel, stride, dilation),
             other => {
-                let problem = c.problem_at(span, "unknown-choice", format!("there is no padding `{other}`"), "unknown");
+                let problem =
+                    c.problem_at(span, "unknown-choice", format!("there is no padding `{other}`"), "unknown");
                 let help = match did_you_mean(other, ["valid", "same"]) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => "`valid`, `same`, a number, or numbers for rows and columns".to_string(),
