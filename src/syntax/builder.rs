@@ -47,7 +47,10 @@ impl Builder {
                 Diagnostic::error("too-deep", "this expression is too deep or too long")
                     .label(
                         span,
-                        format!("more than {} operators, calls or blocks inside each other", limits::EXPRESSION_DEPTH),
+                        format!(
+                            "more than {} operators, calls or blocks inside each other",
+                            limits::EXPRESSION_DEPTH
+                        ),
                     )
                     .help("name parts of it with `let`, or use `sum` over a list or tensor"),
             ));

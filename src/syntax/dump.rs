@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::ast::{
-    Arg, BinaryOp, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let,
-    Param, Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit,
+    Arg, BinaryOp, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item,
+    Let, Param, Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit,
 };
 
 /// The longest expression that is shown on one line.
@@ -346,7 +346,8 @@ fn flat(expr: &Expr) -> String {
             format!("(({}) => {})", names.join(", "), flat(body))
         }
         ExprKind::If { condition, then, otherwise } => {
-            let otherwise = otherwise.as_ref().map(|b| format!(" else {}", block_text(b))).unwrap_or_default();
+            let otherwise =
+                otherwise.as_ref().map(|b| format!(" else {}", block_text(b))).unwrap_or_default();
             format!("(if {} {}{otherwise})", flat(condition), block_text(then))
         }
     }

@@ -60,7 +60,13 @@ impl<'a> Stop<'a> {
 }
 
 /// The message for the error that the grammar stopped with at byte `at`.
-pub fn explain(text: &str, tokens: &[Token], at: usize, error: &Error<Rule>, builder: &Builder) -> Diagnostic {
+pub fn explain(
+    text: &str,
+    tokens: &[Token],
+    at: usize,
+    error: &Error<Rule>,
+    builder: &Builder,
+) -> Diagnostic {
     let segment = segments::around(text, tokens, at);
     let index = tokens.partition_point(|t| t.start < at);
     let before = tokens[..index].iter().rev().find(|t| t.is_visible()).copied();
@@ -97,8 +103,9 @@ fn not_a_statement(stop: &Stop, token: Token) -> Diagnostic {
     if let Some(purpose) = words::not_yet(word) {
         return is_not_yet(stop, token, purpose);
     }
-    let diagnostic = Diagnostic::error("unknown-statement", format!("`{word}` starts no statement {}", place.name()))
-        .label(stop.span(token), "unknown here");
+    let diagnostic =
+        Diagnostic::error("unknown-statement", format!("`{word}` starts no statement {}", place.name()))
+            .label(stop.span(token), "unknown here");
     if let Some(help) = words::instead(place, word) {
         return diagnostic.help(help);
     }
@@ -110,7 +117,9 @@ fn not_a_statement(stop: &Stop, token: Token) -> Diagnostic {
     }
     let list = place.keywords().iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     match place {
-        Place::Data => diagnostic.help("a line here is `split train: 80%, test: 20%` or `name: type = column(...)`"),
+        Place::Data => {
+            diagnostic.help("a line here is `split train: 80%, test: 20%` or `name: type = column(...)`")
+        }
         _ => diagnostic.help(format!("statements {} start with {list}", place.name())),
     }
 }
@@ -162,8 +171,26 @@ fn in_clauses(stop: &Stop) -> Option<Diagnostic> {
             return Some(is_not_yet(stop, before, purpose));
         }
     }
+    if let (Some(before), Some(second)) = (stop.before, stop.segment.tokens.get(1))
+        && before.start == second.start
+        && matches!((first, before.text(stop.text)), ("batch", "from") | ("measure", "on" | "every" | "as"))
+    {
+        let word = before.text(stop.text);
+        return Some(
+            Diagnostic::error("syntax", format!("a value is missing between `{first}` and `{word}`"))
+                .label(stop.span(before), "expected an expression before this")
+                .help(if first == "batch" {
+                    "write `batch 64 from data.train`"
+                } else {
+                    "write `measure VALUE on data.test`"
+                }),
+        );
+    }
     let in_measure = stop.segment.tokens.iter().any(|t| t.text(stop.text) == "every");
-    if first == "measure" && in_measure && matches!(stop.word(stop.before), "epoch" | "epochs" | "step" | "steps") {
+    if first == "measure"
+        && in_measure
+        && matches!(stop.word(stop.before), "epoch" | "epochs" | "step" | "steps")
+    {
         let token = stop.before?;
         return Some(
             Diagnostic::error("syntax", "`every` needs a number")
@@ -199,7 +226,9 @@ fn wrong_symbol(stop: &Stop) -> Option<Diagnostic> {
             "expected `=`, found `:`",
             "leave the type out; it follows from the value".to_string(),
         ),
-        ":" if stop.segment.place == Place::Body && before.is_some_and(|b| stop.first().is_some_and(|f| f.start == b.start)) => {
+        ":" if stop.segment.place == Place::Body
+            && before.is_some_and(|b| stop.first().is_some_and(|f| f.start == b.start)) =>
+        {
             error(
                 "a label stands behind `|>`",
                 "found `:` after a statement's first word",
@@ -215,7 +244,7 @@ fn wrong_symbol(stop: &Stop) -> Option<Diagnostic> {
                 format!("write `(x |> f) {symbol} y`"),
             )
         }
-        "*" if stop.word(before) == "*" => {
+        "*" if stop.text[found.end..].starts_with('*') => {
             error("`**` is not an operator", "found a second `*`", "a power is written `x^2`".to_string())
         }
         "(" | "[" if stop.at_start() || is_first_on_line(stop, found) => None,
@@ -266,8 +295,14 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
     if wanted.contains(&"an expression") {
         wanted.retain(|name| !matches!(*name, "a name" | "a text"));
     }
-    if wanted.contains(&"an operator") && stop.segment.open.is_empty() {
+    // The grammar looks for the block's end only where the statement could end.
+    if let Some(end) = wanted.iter().position(|name| matches!(*name, "`}`" | "the end of the statement")) {
+        wanted.remove(end);
         wanted.push("the end of the statement");
+    }
+    if wanted.iter().any(|name| matches!(*name, "an operator" | "the end of the statement")) {
+        // Behind an operand a call or an index may always stand; that is no news.
+        wanted.retain(|name| !matches!(*name, "`(`" | "`[`" | "`|>`" | "`=>`"));
     }
     wanted.truncate(6);
     let list = match wanted.split_last() {
@@ -283,7 +318,8 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
         None => "the end of the line".to_string(),
     };
     let diagnostic = Diagnostic::error("syntax", format!("expected {list}, found {found}"));
-    match (stop.found, stop.before) {
+    let next_line = stop.found.is_some_and(|token| closes && is_first_on_line(stop, token));
+    match (stop.found.filter(|_| !next_line), stop.before) {
         (Some(token), _) => {
             let mut diagnostic = diagnostic.label(stop.span(token), "this does not fit here");
             if let Some(open) = stop.segment.open.last()
@@ -292,7 +328,8 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
                 diagnostic = diagnostic.label(stop.span(*open), "inside this bracket");
             }
             if matches!(token.text(stop.text), "(" | "[") && is_first_on_line(stop, token) {
-                diagnostic = diagnostic.help("the bracket of a call or an index stands on the line of what it follows");
+                diagnostic = diagnostic
+                    .help("the bracket of a call or an index stands on the line of what it follows");
             }
             diagnostic
         }
@@ -305,11 +342,14 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
 fn plain(rule: Rule) -> Option<&'static str> {
     use Rule::*;
     Some(match rule {
-        expr | chain | sum | range | operand | number | primary | paren | list | if_expr | bool | selector | neg
-        | not | prefix | lambda_head | lambda_list | arg | statement | index_item | split_part => "an expression",
+        expr | chain | sum | range | operand | number | primary | paren | list | if_expr | bool
+        | selector | neg | not | prefix | lambda_head | lambda_list | arg | statement | index_item
+        | split_part => "an expression",
         text => "a text in quotes",
         name | word | arg_name | param | label | name_list => "a name",
-        pow | matmul | mul | div | add | sub | le | ge | eq | ne | lt | gt | and | or | infix => "an operator",
+        pow | matmul | mul | div | add | sub | le | ge | eq | ne | lt | gt | and | or | infix => {
+            "an operator"
+        }
         type_expr | bound => "a type",
         dims => "dimensions in `[ ]`",
         path => "a selector such as `Net.**.weight`",
@@ -339,13 +379,17 @@ fn plain(rule: Rule) -> Option<&'static str> {
         item | use_item | data_item | def_item | train_item | kw_use | kw_data | kw_train | def_kind => {
             "a definition"
         }
-        train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt | measure_stmt
-        | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
-        clause | split_clause | field_clause | kw_split => "a field or `split`",
-        let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt | assign_stmt
-        | seed_item | kw_seed => "a statement",
-        EOI => "the end of the file",
-        WHITESPACE | COMMENT | nl | skip | sep | word_char | reserved | glob_head | glob_tail | path_part | file
-        | dim | stage | to | kw_if | call | index | index_to | field => return None,
+        train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
+        | measure_stmt | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => {
+            "a training statement"
+        }
+        clause | field_clause => "a field",
+        split_clause | kw_split => "`split`",
+        let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
+        | assign_stmt | seed_item | kw_seed => "a statement",
+        EOI => "the end of the statement",
+        WHITESPACE | COMMENT | nl | skip | sep | more | operator | more_arrow | more_brace | more_else
+        | more_on | word_char | reserved | glob_head | glob_tail | path_part | file | dim | stage | to
+        | kw_if | call | index | index_to | field => return None,
     })
 }

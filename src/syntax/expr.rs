@@ -56,7 +56,10 @@ impl Builder {
             let mut expr = if stages.is_empty() {
                 input
             } else {
-                Expr { span: Span { end: span.end, ..input.span }, kind: ExprKind::Pipe(Box::new(input), stages) }
+                Expr {
+                    span: Span { end: span.end, ..input.span },
+                    kind: ExprKind::Pipe(Box::new(input), stages),
+                }
             };
             while let Some((names, start)) = heads.pop() {
                 expr = Expr { span: start.to(expr.span), kind: ExprKind::Lambda(names, Box::new(expr)) };
@@ -253,11 +256,7 @@ impl Builder {
 }
 
 /// Applies the waiting operators that bind at least as strongly as the next one, or all of them at the end.
-fn settle(
-    waiting: &mut Vec<Waiting>,
-    operands: &mut Vec<Expr>,
-    next: Option<(BinaryOp, Span)>,
-) -> Built<()> {
+fn settle(waiting: &mut Vec<Waiting>, operands: &mut Vec<Expr>, next: Option<(BinaryOp, Span)>) -> Built<()> {
     while let Some(top) = waiting.last() {
         if let Some((op, place)) = next {
             let (mine, theirs) = (strength(op), top.strength());

@@ -19,7 +19,9 @@ impl Builder {
         let (digits, suffix) = split_suffix(text);
         let plain = digits.replace('_', "");
         let wrong = |why: &str| {
-            Box::new(Diagnostic::error("number-range", "this number cannot be used").label(self.span(node), why))
+            Box::new(
+                Diagnostic::error("number-range", "this number cannot be used").label(self.span(node), why),
+            )
         };
         let value: f64 = plain.parse().map_err(|_| wrong("not a number"))?;
         // Dividing keeps `90%` the same number as `0.9`; `* 0.01` would not.
@@ -61,7 +63,9 @@ impl Builder {
                     return Err(Box::new(
                         Diagnostic::error("unknown-escape", "unknown escape in a text")
                             .label(self.place(start, start + length), "this escape has no meaning")
-                            .help(r#"the escapes are \n, \t, \r, \0, \" and \\; write a plain backslash as \\"#),
+                            .help(
+                                r#"the escapes are \n, \t, \r, \0, \" and \\; write a plain backslash as \\"#,
+                            ),
                     ));
                 }
             }

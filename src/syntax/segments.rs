@@ -116,10 +116,7 @@ pub fn joins(word: &str) -> bool {
 
 /// Whether this is an operator between two operands.
 pub fn is_infix(word: &str) -> bool {
-    matches!(
-        word,
-        "^" | "@" | "*" | "/" | "+" | "-" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or"
-    )
+    matches!(word, "^" | "@" | "*" | "/" | "+" | "-" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "and" | "or")
 }
 
 /// The kind of the block that a `{` opens.

@@ -18,9 +18,7 @@ impl Place {
     pub fn keywords(self) -> &'static [&'static str] {
         match self {
             Place::Top => &["use", "let", "seed", "data", "layer", "model", "optimizer", "train"],
-            Place::Train => {
-                &["batch", "let", "minimize", "optimizer", "epochs", "steps", "measure", "seed"]
-            }
+            Place::Train => &["batch", "let", "minimize", "optimizer", "epochs", "steps", "measure", "seed"],
             Place::Data => &["split"],
             Place::Body => &["let", "param", "state", "update", "for", "if"],
         }
@@ -38,7 +36,9 @@ impl Place {
 
     /// Where `word` would start a statement.
     pub fn of(word: &str) -> Option<Place> {
-        [Place::Top, Place::Train, Place::Body, Place::Data].into_iter().find(|p| p.keywords().contains(&word))
+        [Place::Top, Place::Train, Place::Body, Place::Data]
+            .into_iter()
+            .find(|p| p.keywords().contains(&word))
     }
 }
 
@@ -86,7 +86,9 @@ pub fn instead(place: Place, word: &str) -> Option<&'static str> {
     Some(match (place, word) {
         (_, "return") => "leave `return` out: the last expression of a block is its value",
         (_, "const" | "var" | "set" | "val") => "values are named with `let x = ...`",
-        (Place::Top, "import" | "include" | "from" | "require") => "another file is read with `use \"file.nn\"`",
+        (Place::Top, "import" | "include" | "from" | "require") => {
+            "another file is read with `use \"file.nn\"`"
+        }
         (Place::Top, "def" | "fn" | "func" | "function" | "class") => {
             "functions and layers are written `layer name(arguments) { ... }`"
         }
