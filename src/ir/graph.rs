@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Index;
 
-use super::{Attrs, Op};
+use super::{Attrs, Kernel, Lower, Op, Signature};
 use crate::base::Span;
 use crate::ty::Type;
 
@@ -83,6 +83,18 @@ impl Graph {
     /// Every node with its id, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (NodeId, &Node)> {
         self.nodes.iter().enumerate().map(|(i, node)| (NodeId(i as u32), node))
+    }
+
+    /// The kernel kind of a node; none where its op lowers to other ops.
+    pub fn kernel(&self, id: NodeId) -> Option<Kernel> {
+        let node = &self[id];
+        let types: Vec<&Type> = node.inputs.iter().map(|input| &self[*input].ty).collect();
+        match node.op.lower {
+            Lower::Ops(_) => None,
+            Lower::Kernel(kernel) => {
+                Some(kernel(&Signature { inputs: &types, attrs: &node.attrs }, &node.ty))
+            }
+        }
     }
 
     /// Every id, in order.

@@ -1,0 +1,55 @@
+//! Which instruction set the kernels use: found out once, or forced by `NNC_ISA`.
+
+use std::sync::OnceLock;
+
+/// An instruction set for which kernels exist, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Plain Rust, the same everywhere.
+    Scalar,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 (F, VL, DQ, BW), AVX2 and FMA.
+    Avx512,
+}
+
+impl Isa {
+    /// The best set this processor has.
+    pub fn detected() -> Isa {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw");
+            if avx2 && avx512 {
+                return Isa::Avx512;
+            }
+            if avx2 {
+                return Isa::Avx2;
+            }
+        }
+        Isa::Scalar
+    }
+
+    /// All sets this processor has, weakest first.
+    pub fn available() -> Vec<Isa> {
+        let best = Isa::detected();
+        [Isa::Scalar, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| *isa <= best).collect()
+    }
+
+    /// The set named by `NNC_ISA` (`scalar`, `avx2`, `avx512`) if the processor has it, else the best.
+    /// Decided at the first call.
+    pub fn current() -> Isa {
+        static CURRENT: OnceLock<Isa> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let wanted = match std::env::var("NNC_ISA").as_deref() {
+                Ok("scalar") => Isa::Scalar,
+                Ok("avx2") => Isa::Avx2,
+                _ => Isa::Avx512,
+            };
+            wanted.min(Isa::detected())
+        })
+    }
+}

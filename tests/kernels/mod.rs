@@ -1,0 +1,3 @@
+//! Kernels against plain reference loops.
+
+mod vecmath;
