@@ -77,6 +77,10 @@ fn examples_of_the_language_page() {
 fn examples_of_the_language_page_are_formatted() {
     for example in examples("docs/LANGUAGE.md").iter().filter(|example| example.kind == "nn") {
         let formatted = syntax::format(&example.text).expect("it parses");
-        assert_eq!(formatted, example.text, "the example in line {} is not as `nnc fmt` prints it", example.line);
+        assert_eq!(
+            formatted, example.text,
+            "the example in line {} is not as `nnc fmt` prints it",
+            example.line
+        );
     }
 }
