@@ -144,3 +144,48 @@ fn shipped_specs_are_formatted() {
         assert_eq!(formatted(&path, &text), text, "{} is not as `nnc fmt` prints it", path.display());
     }
 }
+
+/// Texts that are damaged in one place: each ends in a tree or in messages that point into the text, and what still
+/// parses can be formatted.
+#[test]
+fn damaged_texts() {
+    let mut wrong = 0;
+    for path in specs("models").into_iter().chain(specs("tests/files/specs/syntax")) {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        for (i, at) in places.iter().enumerate().step_by(4) {
+            let (before, after) = text.split_at(*at);
+            let rest = &after[after.chars().next().map_or(0, char::len_utf8)..];
+            // Every place is damaged in one of these ways, neighbours in different ones.
+            let damaged = match i % 7 {
+                0 => before.to_string(),
+                1 => format!("{before}{rest}"),
+                2 => format!("{before}({after}"),
+                3 => format!("{before} }}\n{after}"),
+                4 => format!("{before}\"{after}"),
+                5 => format!("{before} x {after}"),
+                _ => format!("{before}\u{e9}={after}"),
+            };
+            match syntax::parse(FileId(0), &damaged) {
+                Ok(_) => {
+                    formatted(&path, &damaged);
+                }
+                Err(diagnostics) => {
+                    wrong += 1;
+                    assert!(!diagnostics.is_empty());
+                    for diagnostic in diagnostics {
+                        assert_ne!(diagnostic.code, "internal", "{}\n{damaged}", diagnostic.title);
+                        for label in diagnostic.labels {
+                            let range = label.span.start as usize..label.span.end as usize;
+                            assert!(
+                                damaged.get(range.clone()).is_some(),
+                                "{range:?} is no place in:\n{damaged}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong > 500, "only {wrong} of the damaged texts were wrong");
+}
