@@ -1,5 +1,10 @@
-//! The one test binary. `ops`: every operation; `files`: text fixtures; `models`: the experiments that ship
-//! with the project; `plan`: what the planner makes of small graphs; `tidy`: the rules of the house.
+//! The one test binary. `ops`: every operation; `graphs`: random graphs and what passes do to small ones;
+//! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
+//! makes of small graphs; `tidy`: the rules of the house.
 
+mod exec;
+mod files;
+mod graphs;
 mod kernels;
+mod ops;
 mod plan;

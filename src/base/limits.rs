@@ -18,3 +18,7 @@ pub const RANK: usize = 12;
 pub const UNPACKED_BYTES: u64 = 8 << 30;
 /// The largest factor by which a compressed file may grow.
 pub const UNPACK_RATIO: u64 = 1100;
+/// The deepest tree of operators, calls and blocks in a spec; a chain of n operators counts n.
+pub const EXPRESSION_DEPTH: usize = 500;
+/// The number of syntax errors after which the parser stops looking for more.
+pub const SYNTAX_ERRORS: usize = 20;

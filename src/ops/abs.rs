@@ -24,7 +24,10 @@ fn abs_grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record of `abs`.
 pub static ABS: Op = Op {
     name: "abs",
-    doc: "The absolute value of each element.\n\n`x: f32[..] -> f32[..]`\n\nThe gradient at 0 is 0.\n\nExample: `abs([-2, 3]) = [2, 3]`",
+    doc: "The absolute value of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          The gradient at 0 is 0.\n\n\
+          Example: `abs([-2, 3]) = [2, 3]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -38,7 +41,9 @@ pub static ABS: Op = Op {
 /// The record of `sign`.
 pub static SIGN: Op = Op {
     name: "sign",
-    doc: "-1, 0 or 1 as each element is negative, zero or positive.\n\n`x: f32[..] -> f32[..]`\n\nExample: `sign([-2, 0, 3]) = [-1, 0, 1]`",
+    doc: "-1, 0 or 1 as each element is negative, zero or positive.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `sign([-2, 0, 3]) = [-1, 0, 1]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

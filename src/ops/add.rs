@@ -16,7 +16,10 @@ fn grad(_: &mut Builder, _: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "add",
-    doc: "The sum of two tensors, element by element.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWritten `x + y`.\n\nExample: `add([1, 2], [3, 4]) = [4, 6]`",
+    doc: "The sum of two tensors, element by element.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Written `x + y`.\n\n\
+          Example: `add([1, 2], [3, 4]) = [4, 6]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

@@ -68,7 +68,9 @@ const AXIS: &[AttrSpec] =
 /// The record of `argmax`.
 pub static MAX: Op = Op {
     name: "argmax",
-    doc: "Where the largest element along an axis stands; the first of several.\n\n`x: f32[.., n, ..] -> index<n>[..]`\n\nExample: `argmax([[1, 5, 5], [4, 3, 2]], axis: 1) = [1, 0]`",
+    doc: "Where the largest element along an axis stands; the first of several.\n\n\
+          `x: f32[.., n, ..] -> index<n>[..]`\n\n\
+          Example: `argmax([[1, 5, 5], [4, 3, 2]], axis: 1) = [1, 0]`",
     attrs: AXIS,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -82,7 +84,9 @@ pub static MAX: Op = Op {
 /// The record of `argmin`.
 pub static MIN: Op = Op {
     name: "argmin",
-    doc: "Where the smallest element along an axis stands; the first of several.\n\n`x: f32[.., n, ..] -> index<n>[..]`\n\nExample: `argmin([[1, 5, 1], [4, 3, 2]], axis: 1) = [0, 2]`",
+    doc: "Where the smallest element along an axis stands; the first of several.\n\n\
+          `x: f32[.., n, ..] -> index<n>[..]`\n\n\
+          Example: `argmin([[1, 5, 1], [4, 3, 2]], axis: 1) = [0, 2]`",
     attrs: AXIS,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -15,7 +15,10 @@ fn grad(_: &mut Builder, _: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "batch_sum",
-    doc: "The sum over all examples of the batch, in a fixed order.\n\n`x: f32[..] -> f32[..]`, the same for all examples.\n\nOf a value that is the same for all examples it is that value times the batch size.\n\nExample: `batch_sum([1, 2]) = [1, 2]`",
+    doc: "The sum over all examples of the batch, in a fixed order.\n\n\
+          `x: f32[..] -> f32[..]`, the same for all examples.\n\n\
+          Of a value that is the same for all examples it is that value times the batch size.\n\n\
+          Example: `batch_sum([1, 2]) = [1, 2]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Once,

@@ -60,7 +60,10 @@ fn reference(call: &RefCall) -> Array {
 /// The record.
 pub static OP: Op = Op {
     name: "broadcast",
-    doc: "Repeats a tensor along new leading axes and along axes of extent 1.\n\n`x: any[..] -> any[shape]`\n\nAxes are matched from the last.\n\nExample: `broadcast([[1], [2]], shape: [2, 3]) = [[1, 1, 1], [2, 2, 2]]`",
+    doc: "Repeats a tensor along new leading axes and along axes of extent 1.\n\n\
+          `x: any[..] -> any[shape]`\n\n\
+          Axes are matched from the last.\n\n\
+          Example: `broadcast([[1], [2]], shape: [2, 3]) = [[1, 1, 1], [2, 2, 2]]`",
     attrs: &[AttrSpec { name: "shape", kind: AttrKind::Ints, doc: "the shape of the result" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -51,7 +51,11 @@ fn cases() -> Vec<Case> {
 /// The record.
 pub static OP: Op = Op {
     name: "cast",
-    doc: "The same numbers as another element type.\n\n`x: any[..] -> f32[..]` or `index<bound>[..]`\n\nTruth values become 1 and 0. A float loses its fraction when it becomes an index, and must lie in `0..bound`.\n\nExample: `cast([0.5, 2.75], bound: 3) = [0, 2]`",
+    doc: "The same numbers as another element type.\n\n\
+          `x: any[..] -> f32[..]` or `index<bound>[..]`\n\n\
+          Truth values become 1 and 0. A float loses its fraction when it becomes an index, and must \
+          lie in `0..bound`.\n\n\
+          Example: `cast([0.5, 2.75], bound: 3) = [0, 2]`",
     attrs: &[AttrSpec { name: "bound", kind: AttrKind::Int, doc: "bound of the index; -1 for f32" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -56,11 +56,14 @@ fn cases() -> Vec<Case> {
 /// The record of `lt`.
 pub static LT: Op = Op {
     name: "lt",
-    doc: "Whether each element of `x` is less than that of `y`.\n\n`x: any[..], y: any[..] -> bool[..]`\n\nWritten `x < y`. Whole numbers and truth values count as numbers.\n\nExample: `lt([1, 2, 3], [2, 2, 2]) = [1, 0, 0]`",
+    doc: "Whether each element of `x` is less than that of `y`.\n\n\
+          `x: any[..], y: any[..] -> bool[..]`\n\n\
+          Written `x < y`. Whole numbers and truth values count as numbers.\n\n\
+          Example: `lt([1, 2, 3], [2, 2, 2]) = [1, 0, 0]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
-    shape: shape,
+    shape,
     grad: Grad::Zero,
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Lt)),
     reference: |call| map2(call, |x, y| f64::from(x < y)),
@@ -70,11 +73,14 @@ pub static LT: Op = Op {
 /// The record of `le`.
 pub static LE: Op = Op {
     name: "le",
-    doc: "Whether each element of `x` is at most that of `y`.\n\n`x: any[..], y: any[..] -> bool[..]`\n\nWritten `x <= y`. Whole numbers and truth values count as numbers.\n\nExample: `le([1, 2, 3], [2, 2, 2]) = [1, 1, 0]`",
+    doc: "Whether each element of `x` is at most that of `y`.\n\n\
+          `x: any[..], y: any[..] -> bool[..]`\n\n\
+          Written `x <= y`. Whole numbers and truth values count as numbers.\n\n\
+          Example: `le([1, 2, 3], [2, 2, 2]) = [1, 1, 0]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
-    shape: shape,
+    shape,
     grad: Grad::Zero,
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Le)),
     reference: |call| map2(call, |x, y| f64::from(x <= y)),
@@ -84,11 +90,14 @@ pub static LE: Op = Op {
 /// The record of `eq`.
 pub static EQ: Op = Op {
     name: "eq",
-    doc: "Whether each element of `x` equals that of `y`.\n\n`x: any[..], y: any[..] -> bool[..]`\n\nWritten `x == y`. Whole numbers and truth values count as numbers.\n\nExample: `eq([1, 2, 3], [2, 2, 2]) = [0, 1, 0]`",
+    doc: "Whether each element of `x` equals that of `y`.\n\n\
+          `x: any[..], y: any[..] -> bool[..]`\n\n\
+          Written `x == y`. Whole numbers and truth values count as numbers.\n\n\
+          Example: `eq([1, 2, 3], [2, 2, 2]) = [0, 1, 0]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
-    shape: shape,
+    shape,
     grad: Grad::Zero,
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Eq)),
     reference: |call| map2(call, |x, y| f64::from(x == y)),

@@ -67,7 +67,9 @@ fn reference(call: &RefCall) -> Array {
 /// The record.
 pub static OP: Op = Op {
     name: "concat",
-    doc: "Tensors one after the other along an axis.\n\n`x: any[.., m, ..], y: any[.., n, ..], ... -> any[.., m + n + ..., ..]`\n\nExample: `concat([[1, 2], [3, 4]], [[5], [6]], axis: 1) = [[1, 2, 5], [3, 4, 6]]`",
+    doc: "Tensors one after the other along an axis.\n\n\
+          `x: any[.., m, ..], y: any[.., n, ..], ... -> any[.., m + n + ..., ..]`\n\n\
+          Example: `concat([[1, 2], [3, 4]], [[5], [6]], axis: 1) = [[1, 2, 5], [3, 4, 6]]`",
     attrs: &[AttrSpec { name: "axis", kind: AttrKind::Int, doc: "along which axis; negative: from the end" }],
     arity: Arity::AtLeast(1),
     level: LevelRule::Join,

@@ -202,7 +202,13 @@ fn cases() -> Vec<Case> {
 /// The record.
 pub static OP: Op = Op {
     name: "contract",
-    doc: "The sum of products of two tensors over shared labels.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nThe formula gives each axis a label. Axes of one label run together; labels that are missing in the result are summed. So `n k, k m -> n m` is the matrix product, `n, m -> n m` the outer product.\n\nExample: `contract([[1, 2], [3, 4]], [5, 6], formula: \"n k, k -> n\") = [17, 39]`\n\nSource: Einstein's summation convention.",
+    doc: "The sum of products of two tensors over shared labels.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          The formula gives each axis a label. Axes of one label run together; labels that are missing \
+          in the result are summed. So `n k, k m -> n m` is the matrix product, `n, m -> n m` the \
+          outer product.\n\n\
+          Example: `contract([[1, 2], [3, 4]], [5, 6], formula: \"n k, k -> n\") = [17, 39]`\n\n\
+          Source: Einstein's summation convention.",
     attrs: &[AttrSpec { name: "formula", kind: AttrKind::Text, doc: "the labels: `x, y -> result`" }],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

@@ -21,7 +21,10 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "div",
-    doc: "The quotient of two tensors, element by element.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWritten `x / y`.\n\nExample: `div([3, 1], [2, 4]) = [1.5, 0.25]`",
+    doc: "The quotient of two tensors, element by element.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Written `x / y`.\n\n\
+          Example: `div([3, 1], [2, 4]) = [1.5, 0.25]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

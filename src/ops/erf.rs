@@ -39,7 +39,11 @@ fn series(x: f64) -> f64 {
 /// The record.
 pub static OP: Op = Op {
     name: "erf",
-    doc: "The error function of each element: `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 to `x`.\n\n`x: f32[..] -> f32[..]`\n\nExample: `erf([0, 1]) = [0, 0.842700793]`\n\nSource: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.6 (the reference).",
+    doc: "The error function of each element: `2 / sqrt(pi)` times the integral of `exp(-t^2)` from 0 \
+          to `x`.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `erf([0, 1]) = [0, 0.842700793]`\n\n\
+          Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.6 (the reference).",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -17,7 +17,9 @@ fn grad(b: &mut Builder, y: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "exp",
-    doc: "e to the power of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `exp([0, 1]) = [1, 2.718281828]`",
+    doc: "e to the power of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `exp([0, 1]) = [1, 2.718281828]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -17,7 +17,10 @@ pub fn trunc(b: &mut Builder, x: NodeId) -> NodeId {
 /// The record of `floor`.
 pub static FLOOR: Op = Op {
     name: "floor",
-    doc: "The largest whole number not above each element.\n\n`x: f32[..] -> f32[..]`\n\nThe gradient is 0.\n\nExample: `floor([1.5, -1.5]) = [1, -2]`",
+    doc: "The largest whole number not above each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          The gradient is 0.\n\n\
+          Example: `floor([1.5, -1.5]) = [1, -2]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -31,7 +34,10 @@ pub static FLOOR: Op = Op {
 /// The record of `trunc`.
 pub static TRUNC: Op = Op {
     name: "trunc",
-    doc: "The nearest whole number towards 0 of each element.\n\n`x: f32[..] -> f32[..]`\n\nThe gradient is 0.\n\nExample: `trunc([1.5, -1.5]) = [1, -1]`",
+    doc: "The nearest whole number towards 0 of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          The gradient is 0.\n\n\
+          Example: `trunc([1.5, -1.5]) = [1, -1]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

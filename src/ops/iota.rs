@@ -27,7 +27,10 @@ fn axis(ty: &Type, attrs: &Attrs) -> usize {
 /// The record.
 pub static OP: Op = Op {
     name: "iota",
-    doc: "The index along an axis, as a number.\n\n`-> f32[shape]`\n\nExample: `iota(shape: [2, 3], axis: 1) = [[0, 1, 2], [0, 1, 2]]`\n\nSource: the name is that of Iverson's APL.",
+    doc: "The index along an axis, as a number.\n\n\
+          `-> f32[shape]`\n\n\
+          Example: `iota(shape: [2, 3], axis: 1) = [[0, 1, 2], [0, 1, 2]]`\n\n\
+          Source: the name is that of Iverson's APL.",
     attrs: &[
         AttrSpec { name: "shape", kind: AttrKind::Ints, doc: "the shape of the result" },
         AttrSpec { name: "axis", kind: AttrKind::Int, doc: "the axis whose index is taken" },

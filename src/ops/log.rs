@@ -18,7 +18,10 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "log",
-    doc: "The natural logarithm of each element.\n\n`x: f32[..] -> f32[..]`\n\nMinus infinity at 0, not a number below.\n\nExample: `log([1, 2]) = [0, 0.693147181]`",
+    doc: "The natural logarithm of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Minus infinity at 0, not a number below.\n\n\
+          Example: `log([1, 2]) = [0, 0.693147181]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -42,11 +42,14 @@ fn cases(inputs: usize) -> Vec<Case> {
 /// The record of `and`.
 pub static AND: Op = Op {
     name: "and",
-    doc: "Whether both of two truth values hold.\n\n`x: bool[..], y: bool[..] -> bool[..]`\n\nWritten `x and y`.\n\nExample: `and(bool[0, 1, 1], bool[1, 0, 1]) = [0, 0, 1]`",
+    doc: "Whether both of two truth values hold.\n\n\
+          `x: bool[..], y: bool[..] -> bool[..]`\n\n\
+          Written `x and y`.\n\n\
+          Example: `and(bool[0, 1, 1], bool[1, 0, 1]) = [0, 0, 1]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
-    shape: shape,
+    shape,
     grad: Grad::Zero,
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::And)),
     reference: |call| map2(call, |x, y| f64::from(x != 0.0 && y != 0.0)),
@@ -56,11 +59,14 @@ pub static AND: Op = Op {
 /// The record of `or`.
 pub static OR: Op = Op {
     name: "or",
-    doc: "Whether at least one of two truth values holds.\n\n`x: bool[..], y: bool[..] -> bool[..]`\n\nWritten `x or y`.\n\nExample: `or(bool[0, 1, 1], bool[1, 0, 1]) = [1, 1, 1]`",
+    doc: "Whether at least one of two truth values holds.\n\n\
+          `x: bool[..], y: bool[..] -> bool[..]`\n\n\
+          Written `x or y`.\n\n\
+          Example: `or(bool[0, 1, 1], bool[1, 0, 1]) = [1, 1, 1]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
-    shape: shape,
+    shape,
     grad: Grad::Zero,
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Or)),
     reference: |call| map2(call, |x, y| f64::from(x != 0.0 || y != 0.0)),
@@ -70,7 +76,10 @@ pub static OR: Op = Op {
 /// The record of `not`.
 pub static NOT: Op = Op {
     name: "not",
-    doc: "Whether a truth value does not hold.\n\n`x: bool[..] -> bool[..]`\n\nWritten `not x`.\n\nExample: `not(bool[0, 1]) = [1, 0]`",
+    doc: "Whether a truth value does not hold.\n\n\
+          `x: bool[..] -> bool[..]`\n\n\
+          Written `not x`.\n\n\
+          Example: `not(bool[0, 1]) = [1, 0]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

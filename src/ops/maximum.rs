@@ -36,7 +36,10 @@ fn split(b: &mut Builder, first: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record of `maximum`.
 pub static MAXIMUM: Op = Op {
     name: "maximum",
-    doc: "The larger of two elements.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWhere both are equal the gradient goes to `x`.\n\nExample: `maximum([1, 5], [2, 3]) = [2, 5]`",
+    doc: "The larger of two elements.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Where both are equal the gradient goes to `x`.\n\n\
+          Example: `maximum([1, 5], [2, 3]) = [2, 5]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,
@@ -50,7 +53,10 @@ pub static MAXIMUM: Op = Op {
 /// The record of `minimum`.
 pub static MINIMUM: Op = Op {
     name: "minimum",
-    doc: "The smaller of two elements.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWhere both are equal the gradient goes to `x`.\n\nExample: `minimum([1, 5], [2, 3]) = [1, 3]`",
+    doc: "The smaller of two elements.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Where both are equal the gradient goes to `x`.\n\n\
+          Example: `minimum([1, 5], [2, 3]) = [1, 3]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

@@ -5,6 +5,7 @@
 
 mod common;
 mod rules;
+mod window;
 
 mod abs;
 mod add;
@@ -16,19 +17,24 @@ mod compare;
 mod concat;
 mod constant;
 mod contract;
+mod conv2d;
 mod div;
 mod erf;
 mod exp;
 mod floor;
+mod gather;
 mod input;
 mod iota;
 mod log;
 mod logic;
+mod max_pool2d;
 mod maximum;
 mod mul;
 mod neg;
+mod one_hot;
 mod pad;
 mod pow;
+mod random;
 mod reduce_max;
 mod relu;
 mod reshape;
@@ -42,6 +48,7 @@ mod step;
 mod stop_gradient;
 mod sub;
 mod sum;
+mod sum_pool2d;
 mod tanh;
 mod transpose;
 mod variable;
@@ -56,19 +63,24 @@ pub use compare::{eq, ge, gt, le, lt, ne};
 pub use concat::concat;
 pub use constant::{constant, constant_like};
 pub use contract::{contract, matmul};
+pub use conv2d::{conv2d, conv2d_input_grad, conv2d_weight_grad, same_padding};
 pub use div::div;
 pub use erf::erf;
 pub use exp::exp;
 pub use floor::{floor, trunc};
+pub use gather::{gather, scatter_add};
 pub use input::input;
 pub use iota::iota;
 pub use log::log;
 pub use logic::{and, not, or};
+pub use max_pool2d::{max_pool2d, max_pool2d_grad, max_pool2d_pick};
 pub use maximum::{maximum, minimum};
 pub use mul::mul;
 pub use neg::neg;
+pub use one_hot::one_hot;
 pub use pad::pad;
 pub use pow::pow;
+pub use random::{random_normal, random_uniform};
 pub use reduce_max::{reduce_max, reduce_min};
 pub use relu::relu;
 pub use reshape::reshape;
@@ -85,9 +97,11 @@ pub use step::{batch_size, step};
 pub use stop_gradient::stop_gradient;
 pub use sub::sub;
 pub use sum::{mean, sum};
+pub use sum_pool2d::{sum_pool2d, sum_pool2d_grad};
 pub use tanh::tanh;
 pub use transpose::transpose;
 pub use variable::variable;
+pub use window::Windows;
 
 use crate::ir::Op;
 
@@ -105,32 +119,43 @@ pub static ALL: &[&Op] = &[
     &concat::OP,
     &constant::OP,
     &contract::OP,
+    &conv2d::OP,
+    &conv2d::INPUT_GRAD,
+    &conv2d::WEIGHT_GRAD,
     &sin::COS,
     &div::OP,
     &compare::EQ,
     &erf::OP,
     &exp::OP,
     &floor::FLOOR,
+    &gather::GATHER,
     &input::OP,
     &iota::OP,
     &compare::LE,
     &log::OP,
     &compare::LT,
+    &max_pool2d::OP,
+    &max_pool2d::GRAD,
+    &max_pool2d::PICK,
     &maximum::MAXIMUM,
     &sum::MEAN,
     &maximum::MINIMUM,
     &mul::OP,
     &neg::OP,
     &logic::NOT,
+    &one_hot::OP,
     &logic::OR,
     &pad::OP,
     &pow::OP,
+    &random::NORMAL,
+    &random::UNIFORM,
     &reduce_max::MAX,
     &reduce_max::MIN,
     &relu::OP,
     &reshape::OP,
     &reverse::OP,
     &sqrt::RSQRT,
+    &gather::SCATTER_ADD,
     &select::OP,
     &sigmoid::OP,
     &abs::SIGN,
@@ -141,6 +166,8 @@ pub static ALL: &[&Op] = &[
     &stop_gradient::OP,
     &sub::OP,
     &sum::SUM,
+    &sum_pool2d::OP,
+    &sum_pool2d::GRAD,
     &tanh::OP,
     &transpose::OP,
     &floor::TRUNC,

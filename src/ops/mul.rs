@@ -17,7 +17,10 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "mul",
-    doc: "The product of two tensors, element by element.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWritten `x * y`.\n\nExample: `mul([1, 2], [3, 4]) = [3, 8]`",
+    doc: "The product of two tensors, element by element.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Written `x * y`.\n\n\
+          Example: `mul([1, 2], [3, 4]) = [3, 8]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

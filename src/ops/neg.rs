@@ -16,7 +16,10 @@ fn grad(b: &mut Builder, _: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "neg",
-    doc: "The negative of each element.\n\n`x: f32[..] -> f32[..]`\n\nWritten `-x`.\n\nExample: `neg([1, -2]) = [-1, 2]`",
+    doc: "The negative of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Written `-x`.\n\n\
+          Example: `neg([1, -2]) = [-1, 2]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -52,7 +52,9 @@ fn case(shape: &[usize], low: &[usize], high: &[usize], fill: f64) -> Case {
 /// The record.
 pub static OP: Op = Op {
     name: "pad",
-    doc: "A tensor with elements of one value around it.\n\n`x: any[..] -> any[..]`\n\nExample: `pad([1, 2], low: [1], high: [2], fill: 0) = [0, 1, 2, 0, 0]`",
+    doc: "A tensor with elements of one value around it.\n\n\
+          `x: any[..] -> any[..]`\n\n\
+          Example: `pad([1, 2], low: [1], high: [2], fill: 0) = [0, 1, 2, 0, 0]`",
     attrs: &[
         AttrSpec { name: "low", kind: AttrKind::Ints, doc: "how many elements stand before each axis" },
         AttrSpec { name: "high", kind: AttrKind::Ints, doc: "how many elements stand after each axis" },

@@ -34,7 +34,10 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "pow",
-    doc: "Each element of `x` to the power of the element of `y`.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWritten `x ^ y`. A negative base needs a whole exponent.\n\nExample: `pow([2, 4], [3, 0.5]) = [8, 2]`",
+    doc: "Each element of `x` to the power of the element of `y`.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Written `x ^ y`. A negative base needs a whole exponent.\n\n\
+          Example: `pow([2, 4], [3, 0.5]) = [8, 2]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

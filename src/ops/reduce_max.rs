@@ -37,7 +37,10 @@ fn kernel(combine: Combine, sig: &Signature) -> Kernel {
 /// The record of `reduce_max`.
 pub static MAX: Op = Op {
     name: "reduce_max",
-    doc: "The largest element along some axes, which vanish.\n\n`x: f32[..] -> f32[..]`\n\nEqual maxima share the gradient.\n\nExample: `reduce_max([[1, 2], [4, 3]], axes: [1]) = [2, 4]`",
+    doc: "The largest element along some axes, which vanish.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Equal maxima share the gradient.\n\n\
+          Example: `reduce_max([[1, 2], [4, 3]], axes: [1]) = [2, 4]`",
     attrs: AXES,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -51,7 +54,10 @@ pub static MAX: Op = Op {
 /// The record of `reduce_min`.
 pub static MIN: Op = Op {
     name: "reduce_min",
-    doc: "The smallest element along some axes, which vanish.\n\n`x: f32[..] -> f32[..]`\n\nEqual minima share the gradient.\n\nExample: `reduce_min([[1, 2], [4, 3]], axes: [1]) = [1, 3]`",
+    doc: "The smallest element along some axes, which vanish.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Equal minima share the gradient.\n\n\
+          Example: `reduce_min([[1, 2], [4, 3]], axes: [1]) = [1, 3]`",
     attrs: AXES,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

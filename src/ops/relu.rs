@@ -18,7 +18,11 @@ fn grad(b: &mut Builder, y: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record. An op of its own because its gradient at 0 is 0, other than that of `maximum(x, 0)`.
 pub static OP: Op = Op {
     name: "relu",
-    doc: "Each element where it is positive, else 0.\n\n`x: f32[..] -> f32[..]`\n\nThe gradient at 0 is 0.\n\nExample: `relu([-1, 0, 2]) = [0, 0, 2]`\n\nSource: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.",
+    doc: "Each element where it is positive, else 0.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          The gradient at 0 is 0.\n\n\
+          Example: `relu([-1, 0, 2]) = [0, 0, 2]`\n\n\
+          Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

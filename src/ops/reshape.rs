@@ -31,7 +31,9 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "reshape",
-    doc: "The same elements, in row-major order, in another shape.\n\n`x: any[..] -> any[shape]`\n\nExample: `reshape([[1, 2, 3], [4, 5, 6]], shape: [3, 2]) = [[1, 2], [3, 4], [5, 6]]`",
+    doc: "The same elements, in row-major order, in another shape.\n\n\
+          `x: any[..] -> any[shape]`\n\n\
+          Example: `reshape([[1, 2, 3], [4, 5, 6]], shape: [3, 2]) = [[1, 2], [3, 4], [5, 6]]`",
     attrs: &[AttrSpec { name: "shape", kind: AttrKind::Ints, doc: "the shape of the result" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

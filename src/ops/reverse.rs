@@ -39,7 +39,9 @@ fn reference(call: &RefCall) -> Array {
 /// The record.
 pub static OP: Op = Op {
     name: "reverse",
-    doc: "The elements along some axes in the opposite order.\n\n`x: any[..] -> any[..]`\n\nExample: `reverse([[1, 2, 3], [4, 5, 6]], axes: [1]) = [[3, 2, 1], [6, 5, 4]]`",
+    doc: "The elements along some axes in the opposite order.\n\n\
+          `x: any[..] -> any[..]`\n\n\
+          Example: `reverse([[1, 2, 3], [4, 5, 6]], axes: [1]) = [[3, 2, 1], [6, 5, 4]]`",
     attrs: &[AttrSpec { name: "axes", kind: AttrKind::Ints, doc: "the axes that are turned round" }],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -54,7 +54,10 @@ fn cases() -> Vec<Case> {
 /// The record.
 pub static OP: Op = Op {
     name: "select",
-    doc: "One of two elements, by a condition.\n\n`condition: bool[..], x: t[..], y: t[..] -> t[..]`\n\nBoth are computed; the gradient goes to the one that is taken.\n\nExample: `select(bool[1, 0], [1, 2], [3, 4]) = [1, 4]`",
+    doc: "One of two elements, by a condition.\n\n\
+          `condition: bool[..], x: t[..], y: t[..] -> t[..]`\n\n\
+          Both are computed; the gradient goes to the one that is taken.\n\n\
+          Example: `select(bool[1, 0], [1, 2], [3, 4]) = [1, 4]`",
     attrs: &[],
     arity: Arity::Exactly(3),
     level: LevelRule::Join,

@@ -25,7 +25,9 @@ fn logistic(x: f64) -> f64 {
 /// The record.
 pub static OP: Op = Op {
     name: "sigmoid",
-    doc: "The logistic function `1 / (1 + exp(-x))` of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `sigmoid([0, 1]) = [0.5, 0.731058579]`",
+    doc: "The logistic function `1 / (1 + exp(-x))` of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `sigmoid([0, 1]) = [0.5, 0.731058579]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -31,7 +31,9 @@ fn cos_grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record of `sin`.
 pub static SIN: Op = Op {
     name: "sin",
-    doc: "The sine of each element, in radians.\n\n`x: f32[..] -> f32[..]`\n\nExample: `sin([0, 1]) = [0, 0.841470985]`",
+    doc: "The sine of each element, in radians.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `sin([0, 1]) = [0, 0.841470985]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -45,7 +47,9 @@ pub static SIN: Op = Op {
 /// The record of `cos`.
 pub static COS: Op = Op {
     name: "cos",
-    doc: "The cosine of each element, in radians.\n\n`x: f32[..] -> f32[..]`\n\nExample: `cos([0, 1]) = [1, 0.540302306]`",
+    doc: "The cosine of each element, in radians.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `cos([0, 1]) = [1, 0.540302306]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -38,7 +38,7 @@ fn shape(sig: &Signature) -> Result<Type, Mismatch> {
         let last = step.checked_mul(extent[axis] - 1).and_then(|far| far.checked_add(first));
         if first < 0 || last.is_none_or(|last| last >= size) {
             let message = format!(
-                "{} elements from {first} on do not lie in axis {axis} of {from}, which has {size}",
+                "{} elements from {first} on, {step} apart, do not lie in axis {axis} of {from}, which has {size}",
                 extent[axis]
             );
             return Err(Mismatch::of(&[0], message));
@@ -101,7 +101,10 @@ fn case(shape: &[usize], start: &[usize], extent: &[usize], stride: &[usize]) ->
 /// The record.
 pub static OP: Op = Op {
     name: "slice",
-    doc: "A part of a tensor.\n\n`x: any[..] -> any[extent]`\n\nAlong each axis the elements at `start`, `start + stride` and so on, `extent` of them.\n\nExample: `slice([0, 1, 2, 3, 4, 5], start: [1], extent: [3], stride: [2]) = [1, 3, 5]`",
+    doc: "A part of a tensor.\n\n\
+          `x: any[..] -> any[extent]`\n\n\
+          Along each axis the elements at `start`, `start + stride` and so on, `extent` of them.\n\n\
+          Example: `slice([0, 1, 2, 3, 4, 5], start: [1], extent: [3], stride: [2]) = [1, 3, 5]`",
     attrs: &[
         AttrSpec { name: "start", kind: AttrKind::Ints, doc: "the first index along each axis" },
         AttrSpec { name: "extent", kind: AttrKind::Ints, doc: "how many elements along each axis" },

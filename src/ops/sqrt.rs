@@ -31,7 +31,9 @@ fn rsqrt_grad(b: &mut Builder, y: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record of `sqrt`.
 pub static SQRT: Op = Op {
     name: "sqrt",
-    doc: "The square root of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `sqrt([4, 2]) = [2, 1.414213562]`",
+    doc: "The square root of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `sqrt([4, 2]) = [2, 1.414213562]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -45,7 +47,9 @@ pub static SQRT: Op = Op {
 /// The record of `rsqrt`.
 pub static RSQRT: Op = Op {
     name: "rsqrt",
-    doc: "One over the square root of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `rsqrt([4, 2]) = [0.5, 0.707106781]`",
+    doc: "One over the square root of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `rsqrt([4, 2]) = [0.5, 0.707106781]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

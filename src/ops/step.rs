@@ -31,7 +31,9 @@ pub static STEP: Op = Op {
 /// The record of `batch_size`.
 pub static BATCH_SIZE: Op = Op {
     name: "batch_size",
-    doc: "The number of examples in this batch; the last batch of an epoch may have fewer.\n\n`-> f32`\n\nExample: `batch_size() = 1`",
+    doc: "The number of examples in this batch; the last batch of an epoch may have fewer.\n\n\
+          `-> f32`\n\n\
+          Example: `batch_size() = 1`",
     attrs: &[],
     arity: Arity::Exactly(0),
     level: LevelRule::Once,

@@ -11,7 +11,10 @@ pub fn stop_gradient(b: &mut Builder, x: NodeId) -> NodeId {
 /// The record.
 pub static OP: Op = Op {
     name: "stop_gradient",
-    doc: "The same value, as a constant for derivatives.\n\n`x: any[..] -> any[..]`\n\nNo gradient flows through it; it vanishes after differentiation.\n\nExample: `stop_gradient([1, 2]) = [1, 2]`",
+    doc: "The same value, as a constant for derivatives.\n\n\
+          `x: any[..] -> any[..]`\n\n\
+          No gradient flows through it; it vanishes after differentiation.\n\n\
+          Example: `stop_gradient([1, 2]) = [1, 2]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

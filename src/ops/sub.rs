@@ -17,7 +17,10 @@ fn grad(b: &mut Builder, _: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "sub",
-    doc: "The difference of two tensors, element by element.\n\n`x: f32[..], y: f32[..] -> f32[..]`\n\nWritten `x - y`.\n\nExample: `sub([3, 1], [1, 2]) = [2, -1]`",
+    doc: "The difference of two tensors, element by element.\n\n\
+          `x: f32[..], y: f32[..] -> f32[..]`\n\n\
+          Written `x - y`.\n\n\
+          Example: `sub([3, 1], [1, 2]) = [2, -1]`",
     attrs: &[],
     arity: Arity::Exactly(2),
     level: LevelRule::Join,

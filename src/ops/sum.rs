@@ -101,7 +101,9 @@ pub const AXES: &[AttrSpec] = &[AttrSpec {
 /// The record of `sum`.
 pub static SUM: Op = Op {
     name: "sum",
-    doc: "The sum over some axes, which vanish.\n\n`x: f32[..] -> f32[..]`\n\nExample: `sum([[1, 2], [3, 4]], axes: [1]) = [3, 7]`",
+    doc: "The sum over some axes, which vanish.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `sum([[1, 2], [3, 4]], axes: [1]) = [3, 7]`",
     attrs: AXES,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,
@@ -117,7 +119,9 @@ pub static SUM: Op = Op {
 /// The record of `mean`.
 pub static MEAN: Op = Op {
     name: "mean",
-    doc: "The mean over some axes, which vanish.\n\n`x: f32[..] -> f32[..]`\n\nExample: `mean([[1, 2], [3, 4]], axes: [1]) = [1.5, 3.5]`",
+    doc: "The mean over some axes, which vanish.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `mean([[1, 2], [3, 4]], axes: [1]) = [1.5, 3.5]`",
     attrs: AXES,
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

@@ -20,7 +20,9 @@ fn grad(b: &mut Builder, y: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 /// The record.
 pub static OP: Op = Op {
     name: "tanh",
-    doc: "The hyperbolic tangent of each element.\n\n`x: f32[..] -> f32[..]`\n\nExample: `tanh([0, 1]) = [0, 0.761594156]`",
+    doc: "The hyperbolic tangent of each element.\n\n\
+          `x: f32[..] -> f32[..]`\n\n\
+          Example: `tanh([0, 1]) = [0, 0.761594156]`",
     attrs: &[],
     arity: Arity::Exactly(1),
     level: LevelRule::Join,

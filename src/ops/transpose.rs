@@ -55,7 +55,10 @@ fn reference(call: &RefCall) -> Array {
 /// The record.
 pub static OP: Op = Op {
     name: "transpose",
-    doc: "The axes in another order.\n\n`x: any[..] -> any[..]`\n\nAxis `i` of the result is axis `permutation[i]` of `x`.\n\nExample: `transpose([[1, 2, 3], [4, 5, 6]], permutation: [1, 0]) = [[1, 4], [2, 5], [3, 6]]`",
+    doc: "The axes in another order.\n\n\
+          `x: any[..] -> any[..]`\n\n\
+          Axis `i` of the result is axis `permutation[i]` of `x`.\n\n\
+          Example: `transpose([[1, 2, 3], [4, 5, 6]], permutation: [1, 0]) = [[1, 4], [2, 5], [3, 6]]`",
     attrs: &[AttrSpec {
         name: "permutation",
         kind: AttrKind::Ints,

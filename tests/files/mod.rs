@@ -1,0 +1,3 @@
+//! Text fixtures: what the parts make of whole files, pinned as snapshots.
+
+mod syntax;

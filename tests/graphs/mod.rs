@@ -1,0 +1,4 @@
+//! Graphs: differentiation over levels, the text form, the law of the IR, passes; by hand and at random.
+
+mod autodiff;
+mod harness;
