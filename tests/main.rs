@@ -2,6 +2,7 @@
 //! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
 //! makes of small graphs; `tidy`: the rules of the house.
 
+mod exec;
 mod files;
 mod graphs;
 mod kernels;

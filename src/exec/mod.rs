@@ -1,1 +1,16 @@
-//! Floor 6: runs a plan: memory, workers, one step at a time.
+//! Floor 6: running plans. A [`Program`] is the machine code of a plan with its memory and its worker threads;
+//! a [`Store`] holds the variables that programs work on.
+
+mod engine;
+mod gate;
+mod kernel;
+mod leaf;
+mod memory;
+mod places;
+mod product;
+mod program;
+mod schedule;
+mod store;
+
+pub use program::Program;
+pub use store::Store;

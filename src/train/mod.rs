@@ -1,1 +1,11 @@
-//! Floor 7: stages, batches, metrics, the run folder.
+//! Floor 7: trains a checked experiment: stages, batches, metrics, weights, the run folder.
+
+pub mod batches;
+pub mod folder;
+pub mod machine;
+pub mod measure;
+pub mod run;
+pub mod weights;
+
+pub use machine::{Feed, MachineOptions, Task, Variables};
+pub use run::{Ended, Event, Record, RunOptions, run};

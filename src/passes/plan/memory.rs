@@ -2,7 +2,7 @@
 //! lives do not overlap.
 
 use super::merge::{reads, writes};
-use crate::ir::plan::{ARENAS, Arena, Buffer, BufferId, Phase, PlannedKernel};
+use crate::ir::plan::{ARENAS, Arena, Buffer, BufferId, Load, Phase, PlannedKernel, Work, WriteMode};
 
 /// Every buffer starts at a multiple of this.
 const ALIGN: usize = 64;
@@ -85,6 +85,21 @@ fn share_tile(order: &[&PlannedKernel], buffers: &mut [Buffer], bytes: impl Fn(&
     for b in starts {
         live.retain(|(_, _, until)| *until >= first[b]);
         let size = bytes(&buffers[b]);
+        let dying = overwritten(order[first[b]], BufferId(b as u32))
+            .map(|BufferId(c)| c as usize)
+            .filter(|c| buffers[*c].arena == Arena::Tile && first[*c] < first[b] && last[*c] == first[b])
+            .filter(|c| bytes(&buffers[*c]) == size && buffers[*c].ty.dtype == buffers[b].ty.dtype)
+            .find(|c| {
+                live.iter().any(|(offset, _, until)| *offset == buffers[*c].offset && *until == first[b])
+            });
+        if let Some(c) = dying {
+            let offset = buffers[c].offset;
+            for range in live.iter_mut().filter(|(start, ..)| *start == offset) {
+                range.2 = last[b];
+            }
+            buffers[b].offset = offset;
+            continue;
+        }
         let mut offset = 0;
         let mut position = live.len();
         for (i, (start, end, _)) in live.iter().enumerate() {
@@ -99,4 +114,23 @@ fn share_tile(order: &[&PlannedKernel], buffers: &mut [Buffer], bytes: impl Fn(&
         high = high.max(offset + size);
     }
     high
+}
+
+/// The buffers that a loop nest reads only at the very place where it writes `target`: their memory can
+/// become the target's.
+fn overwritten(kernel: &PlannedKernel, target: BufferId) -> impl Iterator<Item = BufferId> {
+    let nest = match &kernel.work {
+        Work::Nest(nest) if nest.reduced == 0 => Some(nest),
+        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) => None,
+    };
+    let store = nest.and_then(|nest| nest.stores.iter().find(|s| s.access.buffer == target));
+    let loads = nest.map_or(&[][..], |nest| &nest.loads);
+    loads.iter().filter_map(move |load| {
+        let store = store?;
+        let same = |l: &Load| {
+            l.access.offset == store.access.offset && l.access.strides == store.access.strides && !l.sum_slots
+        };
+        let all = loads.iter().filter(|l| l.access.buffer == load.access.buffer).all(same);
+        (all && store.mode == WriteMode::Overwrite).then_some(load.access.buffer)
+    })
 }

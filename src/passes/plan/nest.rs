@@ -233,14 +233,19 @@ impl<'a> NestBuilder<'a> {
     }
 
     fn coordinate(&mut self, index: &Affine) -> Place {
-        let mut sum = self.number(index.base as f32);
+        let mut sum = (index.base != 0 || index.terms.is_empty()).then(|| self.number(index.base as f32));
         for (dim, factor) in &index.terms {
-            let loop_index = self.push(Key::Coordinate(*dim), Instr::Coordinate(*dim), false);
-            let factor = self.number(*factor as f32);
-            let term = self.apply(Scalar::Mul, vec![loop_index, factor]);
-            sum = self.apply(Scalar::Add, vec![sum, term]);
+            let mut term = self.push(Key::Coordinate(*dim), Instr::Coordinate(*dim), false);
+            if *factor != 1 {
+                let factor = self.number(*factor as f32);
+                term = self.apply(Scalar::Mul, vec![term, factor]);
+            }
+            sum = Some(match sum {
+                Some(sum) => self.apply(Scalar::Add, vec![sum, term]),
+                None => term,
+            });
         }
-        sum
+        sum.unwrap_or_else(|| self.number(0.0))
     }
 
     /// A reduction whose result has the shape of this nest's output.

@@ -1,0 +1,186 @@
+//! What all workers of a program share, and what each of them does in a step.
+//!
+//! Slots are dealt out by number: worker `w` works off the slots `w`, `w + workers`, .. in order. A slot
+//! belongs to one worker, a sum over slots is taken in their order, and a part of a whole-batch kernel
+//! computes its elements as the whole would: so no bit depends on the number of workers.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::gate::{Barrier, Gate};
+use super::kernel::{Facts, Kernel, Scratch, WHOLE};
+use super::places::Frame;
+use super::product::Part;
+use super::schedule::{Share, Stretch};
+use crate::ir::plan::{ARENAS, Arena};
+use crate::jit::Code;
+
+/// The numbers of one step, set by the caller before it starts the workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// The start of each arena.
+    pub bases: [*mut u8; ARENAS],
+    /// Seed, step, batch and slots.
+    pub facts: Facts,
+}
+
+/// What workers share.
+pub struct Engine {
+    pub kernels: Vec<Kernel>,
+    pub stretches: Vec<Stretch>,
+    pub workers: usize,
+    /// How often a waiting thread looks before it sleeps.
+    pub spins: u32,
+    pub tile: usize,
+    pub tiles_per_slot: usize,
+    pub tile_bytes: usize,
+    pub start: Gate,
+    pub barrier: Barrier,
+    pub step: UnsafeCell<Option<Step>>,
+    pub quit: AtomicBool,
+    pub failed: AtomicBool,
+    pub panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Keeps the machine code that the kernels call.
+    pub code: Code,
+}
+
+// SAFETY: what is shared without locks is `step` and the memory its pointers lead to. `step` is written by
+// the caller alone, while all workers wait at `start`; opening it orders the write before their reads. The
+// memory is written as the plan says: different workers write different regions between two barriers.
+unsafe impl Sync for Engine {}
+// SAFETY: raw pointers in it are addresses of code and memory that the program keeps alive.
+unsafe impl Send for Engine {}
+
+impl Engine {
+    /// What one worker does in one step: 0 is the caller.
+    pub fn work(&self, step: &Step, worker: usize, scratch: &mut Scratch) {
+        for stretch in &self.stretches {
+            if !self.failed.load(Ordering::Relaxed) {
+                let done = catch_unwind(AssertUnwindSafe(|| self.stretch(stretch, step, worker, scratch)));
+                if let Err(panic) = done {
+                    self.failed.store(true, Ordering::Relaxed);
+                    *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+                }
+            }
+            self.barrier.wait(self.spins);
+        }
+    }
+
+    fn stretch(&self, stretch: &Stretch, step: &Step, worker: usize, scratch: &mut Scratch) {
+        match stretch {
+            Stretch::Tiles { kernels, parallel: true } => {
+                self.tiles(kernels, step, Part { worker, workers: self.workers }, scratch);
+            }
+            Stretch::Tiles { kernels, parallel: false } if worker == 0 => {
+                self.tiles(kernels, step, WHOLE, scratch);
+            }
+            Stretch::Alone(kernels) if worker == 0 => {
+                let frame = self.whole(step);
+                for kernel in kernels {
+                    self.kernels[*kernel].run(&frame, &step.facts, WHOLE, scratch);
+                }
+            }
+            Stretch::Tiles { .. } | Stretch::Alone(_) => {}
+            Stretch::Together(shares) => {
+                let frame = self.whole(step);
+                for share in shares {
+                    match *share {
+                        Share::Cut(kernel) => {
+                            let part = Part { worker, workers: self.workers };
+                            self.kernels[kernel].run(&frame, &step.facts, part, scratch);
+                        }
+                        Share::One(kernel, by) if by == worker => {
+                            self.kernels[kernel].run(&frame, &step.facts, WHOLE, scratch);
+                        }
+                        Share::One(..) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The frame of whole-batch kernels.
+    fn whole(&self, step: &Step) -> Frame {
+        Frame { bases: step.bases, first: 0, examples: step.facts.moment.batch as usize, adds: false }
+    }
+
+    /// Runs kernels for every tile of this worker's slots.
+    fn tiles(&self, kernels: &[usize], step: &Step, part: Part, scratch: &mut Scratch) {
+        for slot in (part.worker..step.facts.slots).step_by(part.workers) {
+            for frame in self.frames(step, slot, part.worker) {
+                for kernel in kernels {
+                    self.kernels[*kernel].run(&frame, &step.facts, WHOLE, scratch);
+                }
+            }
+        }
+    }
+
+    /// The tiles of a slot in order.
+    fn frames(&self, step: &Step, slot: usize, worker: usize) -> impl Iterator<Item = Frame> {
+        let batch = step.facts.moment.batch as usize;
+        let mut bases = step.bases;
+        let tile = Arena::Tile as usize;
+        bases[tile] = bases[tile].wrapping_add(worker * self.tile_bytes);
+        let slots = Arena::Slots as usize;
+        bases[slots] = bases[slots].wrapping_add(slot * step.facts.slot_bytes);
+        let start = slot * self.tiles_per_slot * self.tile;
+        let end = (start + self.tiles_per_slot * self.tile).min(batch);
+        (start..end).step_by(self.tile).map(move |first| Frame {
+            bases,
+            first,
+            examples: self.tile.min(end - first),
+            adds: first > start,
+        })
+    }
+
+    /// The whole step by the calling thread, with the time that each kernel takes.
+    pub fn profile(&self, step: &Step, scratch: &mut Scratch, times: &mut [Duration]) {
+        let mut timed = |kernel: usize, frame: &Frame| {
+            let start = Instant::now();
+            self.kernels[kernel].run(frame, &step.facts, WHOLE, scratch);
+            times[kernel] += start.elapsed();
+        };
+        for stretch in &self.stretches {
+            match stretch {
+                Stretch::Tiles { kernels, .. } => {
+                    for slot in 0..step.facts.slots {
+                        for frame in self.frames(step, slot, 0) {
+                            kernels.iter().for_each(|kernel| timed(*kernel, &frame));
+                        }
+                    }
+                }
+                Stretch::Alone(kernels) => {
+                    kernels.iter().for_each(|kernel| timed(*kernel, &self.whole(step)));
+                }
+                Stretch::Together(shares) => {
+                    for share in shares {
+                        let (Share::Cut(kernel) | Share::One(kernel, _)) = *share;
+                        timed(kernel, &self.whole(step));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The life of a worker other than the caller.
+    pub fn serve(&self, worker: usize) {
+        let mut scratch = Scratch::default();
+        let mut seen = 0;
+        loop {
+            self.start.wait(seen, self.spins);
+            seen += 1;
+            if self.quit.load(Ordering::SeqCst) {
+                return;
+            }
+            // SAFETY: the caller wrote it before it opened the gate and does not touch it until the last
+            // barrier of the step.
+            if let Some(step) = unsafe { *self.step.get() } {
+                self.work(&step, worker, &mut scratch);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The kernels of a plan, ready to run at a tile or over the whole batch.
+
+use super::leaf::LeafWork;
+use super::places::{Frame, Place};
+use super::product::{Part, Product};
+use crate::base::Diagnostic;
+use crate::ir::op::Moment;
+use crate::ir::plan::{Buffer, Plan, PlannedKernel, Work};
+use crate::jit::{Code, Context, Entry};
+use crate::kernels;
+
+/// One kernel.
+pub enum Kernel {
+    /// Machine code.
+    Nest(Entry, Vec<Place>),
+    /// A matrix product.
+    Product(Product),
+    /// A hand-written kernel.
+    Leaf(LeafWork),
+}
+
+/// What a kernel needs besides its frame; lives as long as its worker, so that steps allocate nothing.
+#[derive(Default)]
+pub struct Scratch {
+    addresses: Vec<*mut u8>,
+    /// Room for hand-written kernels.
+    pub kernels: kernels::Scratch,
+}
+
+/// Facts of the running step.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Seed, step and batch.
+    pub moment: Moment,
+    /// How many slots hold partial sums.
+    pub slots: usize,
+    /// Bytes from one slot's region to the next.
+    pub slot_bytes: usize,
+}
+
+/// All of it.
+pub const WHOLE: Part = Part { worker: 0, workers: 1 };
+
+impl Kernel {
+    /// Makes the kernels of a plan and the code of its nests.
+    ///
+    /// # Errors
+    /// Internal errors: a plan that breaks its own rules, or a fault of the code generator.
+    pub fn all(plan: &Plan) -> Result<(Vec<Kernel>, Code), Diagnostic> {
+        let nests: Vec<_> = plan.kernels.iter().filter_map(nest).collect();
+        let code = Code::compile(&nests, &plan.buffers)?;
+        let mut entries = code.entries().iter();
+        let mut kernels = Vec::with_capacity(plan.kernels.len());
+        for kernel in &plan.kernels {
+            let fault = |text: &str| {
+                Diagnostic::internal("exec", format!("{}: {text}", kernel.name)).label(kernel.span, "this")
+            };
+            kernels.push(match &kernel.work {
+                Work::Nest(nest) => {
+                    let entry = entries.next().ok_or_else(|| fault("a loop nest without code"))?;
+                    let accesses =
+                        nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
+                    let places = accesses.map(|a| Place::new(&plan.buffers, a.buffer, a.offset)).collect();
+                    Kernel::Nest(*entry, places)
+                }
+                Work::Gemm(gemm) => {
+                    let product = Product::new(gemm, &plan.buffers);
+                    Kernel::Product(product.ok_or_else(|| fault("too many loops around a product"))?)
+                }
+                Work::Leaf(call) => Kernel::Leaf(LeafWork::new(call, &plan.buffers).map_err(|e| fault(&e))?),
+            });
+        }
+        Ok((kernels, code))
+    }
+
+    /// Runs the kernel, or one worker's part of it.
+    pub fn run(&self, frame: &Frame, facts: &Facts, part: Part, scratch: &mut Scratch) {
+        match self {
+            Kernel::Nest(entry, places) => {
+                let Some((from, to)) = range(entry, frame, part) else { return };
+                scratch.addresses.clear();
+                scratch.addresses.extend(places.iter().map(|place| frame.address(place)));
+                let context = Context {
+                    examples: frame.examples as i64,
+                    slots_used: facts.slots as i64,
+                    slot_stride: facts.slot_bytes as i64,
+                    keep: if frame.adds { -1 } else { 0 },
+                };
+                // SAFETY: the code was generated for this nest, and the addresses are those of its accesses:
+                // the plan keeps every loop within their buffers. The code outlives the kernels.
+                unsafe { (entry.function)(&context, scratch.addresses.as_ptr(), from as i64, to as i64) }
+            }
+            Kernel::Product(product) => product.run(frame, part, &mut scratch.kernels),
+            Kernel::Leaf(leaf) => {
+                if part.worker == 0 {
+                    leaf.run(frame, facts, scratch);
+                }
+            }
+        }
+    }
+}
+
+/// The worker's range of the outermost loop; `None` if there is nothing left for it.
+fn range(entry: &Entry, frame: &Frame, part: Part) -> Option<(usize, usize)> {
+    let Some(range) = entry.range else { return (part.worker == 0).then_some((0, 1)) };
+    let count = frame.count(range.extent);
+    if part.workers == 1 {
+        return Some((0, count));
+    }
+    let share = count.div_ceil(part.workers).next_multiple_of(range.grain);
+    let (from, to) = ((part.worker * share).min(count), ((part.worker + 1) * share).min(count));
+    (from < to).then_some((from, to))
+}
+
+fn nest(kernel: &PlannedKernel) -> Option<&crate::ir::plan::Nest> {
+    match &kernel.work {
+        Work::Nest(nest) => Some(nest),
+        Work::Gemm(_) | Work::Leaf(_) => None,
+    }
+}
+
+/// Elements of a buffer's one value.
+pub fn elements(buffers: &[Buffer], id: crate::ir::plan::BufferId) -> usize {
+    buffers[id.0 as usize].ty.shape.elements()
+}

@@ -1,0 +1,111 @@
+//! Matrix products: strides and extents of a planned product at one tile.
+
+use super::places::{Frame, Place};
+use crate::ir::plan::{self, Buffer, Extent, Gemm, WriteMode};
+use crate::kernels;
+use crate::kernels::gemm::{Matrix, gemm};
+
+/// A planned product with its places.
+#[derive(Clone, Debug)]
+pub struct Product {
+    outer: Vec<(Extent, [i64; 3])>,
+    sizes: [Extent; 3],
+    places: [Place; 3],
+    strides: [[isize; 2]; 3],
+    slot: bool,
+}
+
+/// Which part of a product one worker does.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Which worker.
+    pub worker: usize,
+    /// Of how many.
+    pub workers: usize,
+}
+
+/// More loops than a product ever has around it.
+const DEPTH: usize = 16;
+
+impl Product {
+    /// A product of a plan; `None` if it has more loops than [`DEPTH`].
+    pub fn new(gemm: &Gemm, buffers: &[Buffer]) -> Option<Product> {
+        let place = |m: &plan::Matrix| Place::new(buffers, m.buffer, m.offset);
+        let strides = |m: &plan::Matrix| [m.row as isize, m.column as isize];
+        (gemm.outer.len() <= DEPTH).then(|| Product {
+            outer: gemm.outer.clone(),
+            sizes: [gemm.m, gemm.n, gemm.k],
+            places: [place(&gemm.a), place(&gemm.b), place(&gemm.c)],
+            strides: [strides(&gemm.a), strides(&gemm.b), strides(&gemm.c)],
+            slot: gemm.mode == WriteMode::Slot,
+        })
+    }
+
+    /// Runs all or a part of the rows at one tile.
+    pub fn run(&self, frame: &Frame, part: Part, scratch: &mut kernels::Scratch) {
+        let [m, n, k] = self.sizes.map(|size| frame.count(size));
+        // Rows in steps of 16, so that a part is made of whole register tiles.
+        let share = m.div_ceil(part.workers).next_multiple_of(16);
+        let (from, to) = if part.workers == 1 {
+            (0, m)
+        } else {
+            ((part.worker * share).min(m), ((part.worker + 1) * share).min(m))
+        };
+        if from == to {
+            return;
+        }
+        let mut bases = self.places.map(|place| frame.address(&place).cast::<f32>());
+        for side in [0, 2] {
+            bases[side] = bases[side].wrapping_offset(from as isize * self.strides[side][0]);
+        }
+        let mut index = [0usize; DEPTH];
+        let counts: [usize; DEPTH] =
+            std::array::from_fn(|i| self.outer.get(i).map_or(1, |(extent, _)| frame.count(*extent)));
+        loop {
+            let mut at = bases;
+            let mut adds = self.slot && frame.adds;
+            for ((_, steps), i) in self.outer.iter().zip(index) {
+                for side in 0..3 {
+                    at[side] = at[side].wrapping_offset(steps[side] as isize * i as isize);
+                }
+                adds |= steps[2] == 0 && i > 0;
+            }
+            multiply([to - from, n, k], at, self.strides, adds, scratch);
+            let mut dim = self.outer.len();
+            loop {
+                if dim == 0 {
+                    return;
+                }
+                dim -= 1;
+                index[dim] += 1;
+                if index[dim] < counts[dim] {
+                    break;
+                }
+                index[dim] = 0;
+            }
+        }
+    }
+}
+
+fn multiply(
+    [m, n, k]: [usize; 3],
+    [a, b, c]: [*mut f32; 3],
+    strides: [[isize; 2]; 3],
+    adds: bool,
+    scratch: &mut kernels::Scratch,
+) {
+    let [[ra, ca], [rb, cb], [rc, cc]] = strides;
+    if strides.as_flattened().iter().any(|stride| *stride < 0) {
+        // Operands read backwards are rare; the general routine takes any strides.
+        let beta = if adds { 1.0 } else { 0.0 };
+        // SAFETY: the plan gives extents and strides that stay within their buffers, and `c` overlaps
+        // neither `a` nor `b`.
+        return unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c, rc, cc) };
+    }
+    let size = |stride: isize| stride as usize;
+    let a = Matrix::new(a.cast_const(), size(ra), size(ca));
+    let b = Matrix::new(b.cast_const(), size(rb), size(cb));
+    let c = Matrix::new(c, size(rc), size(cc));
+    // SAFETY: as above.
+    unsafe { gemm(m, n, k, a, b, c, adds, scratch) }
+}

@@ -1,0 +1,291 @@
+//! A compiled plan with its memory and threads: feed inputs, run steps, read outputs.
+
+use std::cell::UnsafeCell;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Store;
+use super::engine::{Engine, Step};
+use super::gate::{Barrier, Gate};
+use super::kernel::{Facts, Kernel, Scratch, elements};
+use super::memory::{Memory, available, short};
+use super::schedule::{stretches, workers};
+use crate::base::Diagnostic;
+use crate::ir::Level;
+use crate::ir::op::Moment;
+use crate::ir::plan::{ARENAS, Arena, BufferId, HostScalar, Plan};
+
+/// A plan that can run.
+pub struct Program {
+    plan: Plan,
+    engine: Arc<Engine>,
+    threads: Vec<JoinHandle<()>>,
+    arenas: Vec<Memory>,
+    /// Copies of outputs that live among the variables.
+    copies: Vec<(usize, Memory)>,
+    scratch: Scratch,
+    /// How many examples the last step had.
+    batch: usize,
+}
+
+/// Looks of a waiting thread before it sleeps: some tens of microseconds.
+const SPINS: u32 = 3000;
+
+impl Program {
+    /// Compiles a plan for at most this many threads. Results do not depend on their number.
+    ///
+    /// # Errors
+    /// When its memory is not available, or the plan or the code generator has a fault.
+    pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
+        check(&plan)?;
+        let workers = workers(&plan, threads);
+        let sizes = sizes(&plan, workers);
+        let needed = sizes.iter().map(|bytes| *bytes as u64).sum();
+        let free = available();
+        if free.is_some_and(|free| needed > free) {
+            return Err(short(needed, free));
+        }
+        let arenas = sizes.into_iter().map(Memory::new).collect::<Result<Vec<_>, _>>()?;
+        let mut copies = Vec::new();
+        for (i, (_, buffer)) in plan.outputs.iter().enumerate() {
+            if plan.buffers[buffer.0 as usize].arena == Arena::Variables {
+                copies.push((i, Memory::new(4 * elements(&plan.buffers, *buffer))?));
+            }
+        }
+        let (kernels, code) = Kernel::all(&plan)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let engine = Arc::new(Engine {
+            kernels,
+            stretches: stretches(&plan, workers),
+            workers,
+            spins: if workers <= cores { SPINS } else { 50 },
+            tile: plan.tile,
+            tiles_per_slot: plan.tiles_per_slot,
+            tile_bytes: plan.arena_bytes[Arena::Tile as usize].next_multiple_of(64),
+            start: Gate::default(),
+            barrier: Barrier::new(workers),
+            step: UnsafeCell::new(None),
+            quit: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            code,
+        });
+        let mut program = Program {
+            plan,
+            engine,
+            threads: Vec::new(),
+            arenas,
+            copies,
+            scratch: Scratch::default(),
+            batch: 0,
+        };
+        for worker in 1..workers {
+            let engine = Arc::clone(&program.engine);
+            let thread = std::thread::Builder::new()
+                .name(format!("worker {worker}"))
+                .spawn(move || engine.serve(worker))
+                .map_err(|error| Diagnostic::internal("exec", format!("a thread did not start: {error}")))?;
+            program.threads.push(thread);
+        }
+        Ok(program)
+    }
+
+    /// The plan it runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many threads work in a step.
+    pub fn workers(&self) -> usize {
+        self.engine.workers
+    }
+
+    /// How many different functions the plan's loop nests were compiled to.
+    pub fn functions(&self) -> usize {
+        self.engine.code.functions()
+    }
+
+    /// The bytes of memory of all arenas, without the variables.
+    pub fn bytes(&self) -> usize {
+        sizes(&self.plan, self.engine.workers).iter().sum()
+    }
+
+    fn input(&self, input: usize) -> Option<(usize, usize)> {
+        let (id, _) = self.plan.inputs.iter().find(|(_, i)| *i == input)?;
+        let buffer = &self.plan.buffers[id.0 as usize];
+        Some((buffer.offset, buffer.ty.shape.elements() * self.plan.batch))
+    }
+
+    /// Where the host writes input `i` of the batch, `[batch, ..]`. Empty if the plan does not read it.
+    pub fn input_mut(&mut self, input: usize) -> &mut [f32] {
+        match self.input(input) {
+            Some((offset, elements)) => self.arenas[Arena::Inputs as usize].floats_mut(offset, elements),
+            None => &mut [],
+        }
+    }
+
+    /// As [`Program::input_mut`], for an input of indices.
+    pub fn index_input_mut(&mut self, input: usize) -> &mut [i32] {
+        match self.input(input) {
+            Some((offset, elements)) => self.arenas[Arena::Inputs as usize].indices_mut(offset, elements),
+            None => &mut [],
+        }
+    }
+
+    /// Runs a step over the first `moment.batch` examples of the inputs.
+    ///
+    /// # Panics
+    /// When the batch is empty or larger than planned, or when a kernel panics.
+    pub fn run(&mut self, store: &mut Store, moment: Moment) {
+        let step = self.begin(store, moment);
+        let engine = Arc::clone(&self.engine);
+        if engine.workers > 1 {
+            // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
+            unsafe { *engine.step.get() = Some(step) };
+            engine.start.advance();
+        }
+        engine.work(&step, 0, &mut self.scratch);
+        if engine.failed.swap(false, Ordering::SeqCst)
+            && let Some(panic) = engine.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            resume_unwind(panic);
+        }
+        self.end(store);
+    }
+
+    /// Runs a step on the calling thread and says how long each kernel of the plan took.
+    ///
+    /// # Panics
+    /// As [`Program::run`].
+    pub fn run_profiled(&mut self, store: &mut Store, moment: Moment) -> Vec<Duration> {
+        let step = self.begin(store, moment);
+        let mut times = vec![Duration::ZERO; self.plan.kernels.len()];
+        self.engine.profile(&step, &mut self.scratch, &mut times);
+        self.end(store);
+        times
+    }
+
+    fn begin(&mut self, store: &mut Store, moment: Moment) -> Step {
+        let batch = moment.batch as usize;
+        assert!(
+            (1..=self.plan.batch).contains(&batch),
+            "a batch of {batch}, planned for {}",
+            self.plan.batch
+        );
+        assert!(store.bytes() >= self.plan.arena_bytes[Arena::Variables as usize], "the store fits the plan");
+        self.batch = batch;
+        for (id, scalar) in &self.plan.scalars {
+            let value = match scalar {
+                HostScalar::Step => moment.step as f32,
+                HostScalar::BatchSize => moment.batch as f32,
+            };
+            let offset = self.plan.buffers[id.0 as usize].offset;
+            self.arenas[Arena::Once as usize].floats_mut(offset, 1)[0] = value;
+        }
+        let mut bases = [std::ptr::null_mut(); ARENAS];
+        for (base, memory) in bases.iter_mut().zip(&mut self.arenas) {
+            *base = memory.base();
+        }
+        bases[Arena::Variables as usize] = store.base();
+        let facts = Facts {
+            moment,
+            slots: batch.div_ceil(self.plan.tile * self.plan.tiles_per_slot),
+            slot_bytes: self.plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
+        };
+        Step { bases, facts }
+    }
+
+    /// Writes what could not be written in place, and keeps outputs that are variables.
+    fn end(&mut self, store: &mut Store) {
+        for (from, to) in &self.plan.copies {
+            let count = elements(&self.plan.buffers, *to);
+            let [from, to] = [from, to].map(|id| &self.plan.buffers[id.0 as usize]);
+            if from.arena == Arena::Variables {
+                store.copy(from.offset, to.offset, count);
+            } else {
+                let values = self.arenas[from.arena as usize].floats(from.offset, count);
+                store.slice_mut(to.offset, count).copy_from_slice(values);
+            }
+        }
+        for (output, copy) in &mut self.copies {
+            let id = self.plan.outputs[*output].1;
+            let (offset, count) = (self.plan.buffers[id.0 as usize].offset, elements(&self.plan.buffers, id));
+            copy.floats_mut(0, count).copy_from_slice(store.slice_mut(offset, count));
+        }
+    }
+
+    /// The place of an output and its number of elements after the last step.
+    fn found(&self, name: &str) -> Option<(&Memory, usize, usize)> {
+        let (position, (_, id)) = self.plan.outputs.iter().enumerate().find(|(_, (n, _))| n == name)?;
+        let buffer = &self.plan.buffers[id.0 as usize];
+        let count = elements(&self.plan.buffers, *id);
+        if let Some((_, copy)) = self.copies.iter().find(|(i, _)| *i == position) {
+            return Some((copy, 0, count));
+        }
+        let values = if buffer.level == Level::Each { count * self.batch } else { count };
+        Some((&self.arenas[buffer.arena as usize], buffer.offset, values))
+    }
+
+    /// The values of an output after a step: `[batch, ..]` for the examples of that step where there is one
+    /// value per example. Empty if the plan has no such output.
+    pub fn output(&self, name: &str) -> &[f32] {
+        self.found(name).map_or(&[], |(memory, offset, count)| memory.floats(offset, count))
+    }
+
+    /// As [`Program::output`], for an output of indices.
+    pub fn index_output(&self, name: &str) -> &[i32] {
+        self.found(name).map_or(&[], |(memory, offset, count)| memory.indices(offset, count))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.engine.quit.store(true, Ordering::SeqCst);
+        self.engine.start.advance();
+        for thread in self.threads.drain(..) {
+            // A worker catches the panics of its kernels; there is nothing left to report here.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The size in bytes of each arena; the variables have their own memory.
+fn sizes(plan: &Plan, workers: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> = plan.arena_bytes.iter().map(|bytes| bytes.next_multiple_of(64)).collect();
+    sizes[Arena::Variables as usize] = 0;
+    sizes[Arena::Tile as usize] *= workers;
+    sizes[Arena::Slots as usize] *= plan.slots;
+    sizes
+}
+
+/// What the executor relies on and the types do not say.
+fn check(plan: &Plan) -> Result<(), Diagnostic> {
+    let fault = |text: String| Err(Diagnostic::internal("exec", text));
+    if plan.tile == 0 || plan.tiles_per_slot == 0 || plan.batch == 0 {
+        return fault("a plan without examples".into());
+    }
+    if plan.slots * plan.tiles_per_slot * plan.tile < plan.batch {
+        return fault(format!("{} slots do not hold a batch of {}", plan.slots, plan.batch));
+    }
+    let outputs = plan.outputs.iter().map(|(_, id)| *id);
+    let host = plan.inputs.iter().map(|(id, _)| *id).chain(outputs);
+    for id in host {
+        let buffer = &plan.buffers[id.0 as usize];
+        let contiguous = buffer.level == Level::Once || buffer.stride == 4 * buffer.ty.shape.elements();
+        if !contiguous || matches!(buffer.arena, Arena::Tile | Arena::Slots) {
+            return fault(format!("the host cannot reach {} in {:?}", buffer.name, buffer.arena));
+        }
+    }
+    let updates = plan
+        .copies
+        .iter()
+        .map(|(_, to)| *to)
+        .find(|to: &BufferId| plan.buffers[to.0 as usize].arena != Arena::Variables);
+    match updates {
+        Some(to) => fault(format!("an update of {}, which is no variable", plan.buffers[to.0 as usize].name)),
+        None => Ok(()),
+    }
+}

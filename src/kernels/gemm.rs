@@ -1,0 +1,357 @@
+//! Matrix products: blocks around the register tile, for any strides, and the batch-reduce form that
+//! convolutions use.
+
+use super::isa::Isa;
+use super::scratch::{ProductScratch, Scratch};
+use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
+
+/// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
+const K_BLOCK: usize = 512;
+
+/// A product summed over taps: `c[row(i).1 + j] (+)= sum over (ta, tb), k of
+/// a[row(i).0 + ta + k * a_step] * b[tb + k * b_step + j]`. Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Product<'a> {
+    /// Rows of C.
+    pub m: usize,
+    /// Columns of C, which are neighbours in B and C.
+    pub n: usize,
+    /// Steps in each tap.
+    pub k: usize,
+    /// Where offsets into A start.
+    pub a: *const f32,
+    /// From one k to the next in A.
+    pub a_step: isize,
+    /// Where offsets into B start.
+    pub b: *const f32,
+    /// From one k to the next in B.
+    pub b_step: isize,
+    /// Where offsets into C start.
+    pub c: *mut f32,
+    /// Pairs of offsets into A and B.
+    pub taps: &'a [(isize, isize)],
+    /// Start from what C holds, not from 0.
+    pub accumulate: bool,
+}
+
+/// Computes a product; `row` gives the offsets of row `i` in A and C.
+///
+/// # Safety
+/// Every address the description names is readable, in C writable; C overlaps neither A nor B, and its
+/// rows do not overlap each other.
+pub unsafe fn product(tiles: &Tiles, p: &Product, row: impl Fn(usize) -> (isize, isize)) {
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
+    // SAFETY: blocks name the same addresses as the whole, each once.
+    unsafe {
+        if p.taps.len() * p.k <= K_BLOCK {
+            return block(tiles, p, &row);
+        }
+        let mut accumulate = p.accumulate;
+        if p.k <= K_BLOCK {
+            for taps in p.taps.chunks(K_BLOCK / p.k) {
+                block(tiles, &Product { taps, accumulate, ..*p }, &row);
+                accumulate = true;
+            }
+            return;
+        }
+        let blocks = p.k.div_ceil(K_BLOCK);
+        for &(a, b) in p.taps {
+            for i in 0..blocks {
+                let (start, end) = (share(p.k, blocks, i), share(p.k, blocks, i + 1));
+                let taps = [(a + start as isize * p.a_step, b + start as isize * p.b_step)];
+                block(tiles, &Product { taps: &taps, k: end - start, accumulate, ..*p }, &row);
+                accumulate = true;
+            }
+        }
+    }
+}
+
+/// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
+fn share(total: usize, parts: usize, i: usize) -> usize {
+    let (each, more) = (total / parts, total % parts);
+    each * i + more.min(i)
+}
+
+/// All rows and columns for one block of k.
+unsafe fn block(tiles: &Tiles, p: &Product, row: &impl Fn(usize) -> (isize, isize)) {
+    let vectors = p.n.div_ceil(tiles.lanes);
+    let blocks = vectors.div_ceil(tiles.by_vectors.len());
+    for i in 0..blocks {
+        let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
+        let first = start * tiles.lanes;
+        let columns = (p.n - first).min((end - start) * tiles.lanes);
+        let variants = tiles.by_vectors[end - start - 1];
+        let full = columns == (end - start) * tiles.lanes;
+        // SAFETY: the block's columns are among the product's.
+        unsafe { column_block(variants, full, p, first, columns, row) };
+    }
+}
+
+/// All rows for one block of columns.
+unsafe fn column_block(
+    variants: &[Variant],
+    full: bool,
+    p: &Product,
+    first: usize,
+    columns: usize,
+    row: &impl Fn(usize) -> (isize, isize),
+) {
+    let most = variants[variants.len() - 1].rows;
+    let count = p.m.div_ceil(most);
+    let mut tile = Tile {
+        a: p.a,
+        a_rows: [0; MAX_ROWS],
+        a_step: p.a_step,
+        b: p.b.wrapping_add(first),
+        b_step: p.b_step,
+        c: p.c.wrapping_add(first),
+        c_rows: [0; MAX_ROWS],
+        taps: p.taps,
+        k: p.k,
+        columns,
+        accumulate: p.accumulate,
+    };
+    let (each, more) = (p.m / count, p.m % count);
+    let mut next = 0;
+    for i in 0..count {
+        let rows = each + usize::from(i < more);
+        let variant = variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1]);
+        for r in 0..variant.rows {
+            // A tile with more rows than are left does the last one again.
+            (tile.a_rows[r], tile.c_rows[r]) = row(next + r.min(rows - 1));
+        }
+        let run = if full { variant.full } else { variant.masked };
+        // SAFETY: rows and columns are the product's; the variant suits the columns.
+        unsafe { run(&tile) };
+        next += rows;
+    }
+}
+
+/// A matrix in memory: where its element (0, 0) is, and the distances between rows and between columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<P> {
+    /// Element (0, 0).
+    pub start: P,
+    /// From one row to the next.
+    pub row: usize,
+    /// From one column to the next.
+    pub column: usize,
+}
+
+impl<P> Matrix<P> {
+    /// A matrix with these distances.
+    pub fn new(start: P, row: usize, column: usize) -> Matrix<P> {
+        Matrix { start, row, column }
+    }
+
+    fn transposed(self) -> Matrix<P> {
+        Matrix { start: self.start, row: self.column, column: self.row }
+    }
+}
+
+/// `c (+)= a b` with `a` of m x k and `b` of k x n. Each element is one chain of fused multiply-adds in
+/// the order of k, so its bits depend on nothing else.
+///
+/// # Safety
+/// Every element is readable, of `c` writable; `c` overlaps neither `a` nor `b`, and no element of `c`
+/// has two places.
+#[allow(clippy::too_many_arguments)] // the signature of BLAS
+pub unsafe fn gemm(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    c: Matrix<*mut f32>,
+    accumulate: bool,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the same contract.
+    unsafe { gemm_on(Isa::current(), [m, n, k], a, b, c, accumulate, &mut scratch.product) }
+}
+
+/// [`gemm`] on a given instruction set.
+///
+/// # Safety
+/// As for [`gemm`].
+pub(super) unsafe fn gemm_on(
+    isa: Isa,
+    [m, n, k]: [usize; 3],
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    c: Matrix<*mut f32>,
+    accumulate: bool,
+    scratch: &mut ProductScratch,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    let tiles = Tiles::of(isa);
+    // SAFETY: (a b)^T = b^T a^T, so both ways name the same elements.
+    unsafe {
+        let straight = cost(tiles, [m, n, k], b.column != 1 && n > 1, c.column != 1 && n > 1);
+        let turned = cost(tiles, [n, m, k], a.row != 1 && m > 1, c.row != 1 && m > 1);
+        if straight <= turned {
+            unit_c(tiles, [m, n, k], a, b, c, accumulate, scratch);
+        } else {
+            let (a, b) = (b.transposed(), a.transposed());
+            unit_c(tiles, [n, m, k], a, b, c.transposed(), accumulate, scratch);
+        }
+    }
+}
+
+/// About how many cycles a product takes.
+fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packs_b: bool, packs_c: bool) -> usize {
+    let width = n.div_ceil(tiles.lanes);
+    let mut cycles = m * width * k;
+    if packs_b {
+        cycles += k * n;
+    }
+    if packs_c {
+        cycles += 2 * m * n;
+    }
+    cycles
+}
+
+/// Makes the columns of C neighbours.
+unsafe fn unit_c(
+    tiles: &Tiles,
+    [m, n, k]: [usize; 3],
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    c: Matrix<*mut f32>,
+    accumulate: bool,
+    scratch: &mut ProductScratch,
+) {
+    // SAFETY: addresses are the caller's, or in buffers taken large enough.
+    unsafe {
+        if c.column == 1 || n == 1 {
+            return unit_b(tiles, [m, n, k], a, b, c, accumulate, scratch);
+        }
+        let mut result = std::mem::take(&mut scratch.result);
+        let own = result.take(m * n);
+        if accumulate {
+            for (i, row) in own.chunks_exact_mut(n).enumerate() {
+                for (j, x) in row.iter_mut().enumerate() {
+                    *x = *c.start.add(i * c.row + j * c.column);
+                }
+            }
+        }
+        let own_c = Matrix::new(own.as_mut_ptr(), n, 1);
+        unit_b(tiles, [m, n, k], a, b, own_c, accumulate, scratch);
+        for (i, row) in result.take(m * n).chunks_exact(n).enumerate() {
+            for (j, x) in row.iter().enumerate() {
+                *c.start.add(i * c.row + j * c.column) = *x;
+            }
+        }
+        scratch.result = result;
+    }
+}
+
+/// Makes the columns of B neighbours; those of C are.
+unsafe fn unit_b(
+    tiles: &Tiles,
+    [m, n, k]: [usize; 3],
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    c: Matrix<*mut f32>,
+    accumulate: bool,
+    scratch: &mut ProductScratch,
+) {
+    let row = |i: usize| ((i * a.row) as isize, (i * c.row) as isize);
+    let whole = Product {
+        m,
+        n,
+        k,
+        a: a.start,
+        a_step: a.column as isize,
+        b: b.start,
+        b_step: b.row as isize,
+        c: c.start,
+        taps: &[(0, 0)],
+        accumulate,
+    };
+    // SAFETY: addresses are the caller's, or in the panel.
+    unsafe {
+        if b.column == 1 || n == 1 {
+            return product(tiles, &whole, row);
+        }
+        let width = tiles.lanes * tiles.by_vectors.len();
+        let blocks = k.div_ceil(K_BLOCK).max(1);
+        for i in 0..blocks {
+            let (start, end) = (share(k, blocks, i), share(k, blocks, i + 1));
+            for first in (0..n).step_by(width) {
+                let columns = width.min(n - first);
+                let panel = scratch.panel.take((end - start) * columns);
+                let from = b.start.add(start * b.row + first * b.column);
+                transpose(from, b.row, b.column, end - start, columns, panel);
+                let part = Product {
+                    n: columns,
+                    k: end - start,
+                    a: a.start.add(start * a.column),
+                    b: panel.as_ptr(),
+                    b_step: columns as isize,
+                    c: c.start.add(first),
+                    accumulate: accumulate || i > 0,
+                    ..whole
+                };
+                product(tiles, &part, row);
+            }
+        }
+    }
+}
+
+/// Copies a matrix of `rows` x `columns` with any strides into row-major order.
+///
+/// # Safety
+/// Every element is readable.
+pub(super) unsafe fn transpose(
+    from: *const f32,
+    row: usize,
+    column: usize,
+    rows: usize,
+    columns: usize,
+    to: &mut [f32],
+) {
+    const BLOCK: usize = 16;
+    assert!(to.len() >= rows * columns);
+    for i0 in (0..rows).step_by(BLOCK) {
+        for j in 0..columns {
+            for i in i0..rows.min(i0 + BLOCK) {
+                // SAFETY: an element of the matrix, and `i * columns + j` is below `rows * columns`.
+                unsafe { *to.get_unchecked_mut(i * columns + j) = *from.add(i * row + j * column) };
+            }
+        }
+    }
+}
+
+/// [`gemm`] with every access checked beforehand, on a given instruction set: for tests.
+#[allow(clippy::too_many_arguments)]
+pub fn gemm_checked(
+    isa: Isa,
+    sizes: [usize; 3],
+    a: Matrix<&[f32]>,
+    b: Matrix<&[f32]>,
+    c: Matrix<&mut [f32]>,
+    accumulate: bool,
+    scratch: &mut Scratch,
+) {
+    let [m, n, k] = sizes;
+    let last = |rows: usize, columns: usize, row: usize, column: usize| {
+        if rows * columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
+    };
+    assert!(last(m, k, a.row, a.column) <= a.start.len());
+    assert!(last(k, n, b.row, b.column) <= b.start.len());
+    assert!(last(m, n, c.row, c.column) <= c.start.len());
+    let (inner, outer) = if c.column <= c.row { ((c.column, n), c.row) } else { ((c.row, m), c.column) };
+    let apart = inner.0 > 0 && inner.0 * (inner.1.max(1) - 1) < outer;
+    assert!(apart || m <= 1 || n <= 1, "elements of c share a place");
+    let a = Matrix::new(a.start.as_ptr(), a.row, a.column);
+    let b = Matrix::new(b.start.as_ptr(), b.row, b.column);
+    let c = Matrix::new(c.start.as_mut_ptr(), c.row, c.column);
+    // SAFETY: the last element of each matrix is inside, and so is every other; references to `c` are
+    // exclusive, and its elements do not share places.
+    unsafe { gemm_on(isa, sizes, a, b, c, accumulate, &mut scratch.product) }
+}

@@ -1,0 +1,178 @@
+//! The register tile of every matrix product: a few rows times a few vectors of columns.
+//!
+//! An element of C is one chain of fused multiply-adds over the taps and, in each, over k, whatever the
+//! tile, the blocks or the instruction set: results have equal bits everywhere.
+
+use super::isa::Isa;
+use super::simd::{Portable, Vector};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Wide256, Wide512};
+
+/// The most rows of any tile.
+pub const MAX_ROWS: usize = 12;
+
+/// What a tile computes: `c[i][j] (+)= sum over taps (ta, tb), k of a[i][ta + k * a_step] * b[tb + k * b_step + j]`.
+/// Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile<'a> {
+    /// Where offsets into A start.
+    pub a: *const f32,
+    /// The offset of each row of A.
+    pub a_rows: [isize; MAX_ROWS],
+    /// From one k to the next in A.
+    pub a_step: isize,
+    /// Where offsets into B start, at the tile's first column.
+    pub b: *const f32,
+    /// From one k to the next in B.
+    pub b_step: isize,
+    /// Where offsets into C start, at the tile's first column.
+    pub c: *mut f32,
+    /// The offset of each row of C.
+    pub c_rows: [isize; MAX_ROWS],
+    /// Pairs of offsets into A and B.
+    pub taps: &'a [(isize, isize)],
+    /// Steps of k in each tap.
+    pub k: usize,
+    /// How many columns; the last vector may be partial.
+    pub columns: usize,
+    /// Start from what C holds, not from 0.
+    pub accumulate: bool,
+}
+
+/// The tile itself.
+///
+/// # Safety
+/// The processor has V's features; every address the description names is readable, and in C writable.
+/// Rows may repeat, but different rows of C do not overlap. `columns` fills NV vectors, the last
+/// completely if FULL and at least by one lane otherwise.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // the indices name registers
+unsafe fn run<V: Vector, const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
+    // SAFETY: all addresses are those of the description; the last vector is masked unless full.
+    unsafe {
+        let mask = V::mask(t.columns - (NV - 1) * V::LANES);
+        let load = |p: *const f32, j: usize| {
+            if FULL || j + 1 < NV {
+                V::load(p.add(j * V::LANES))
+            } else {
+                V::load_masked(p.add(j * V::LANES), mask)
+            }
+        };
+        let mut sums = [[V::zero(); NV]; MR];
+        if t.accumulate {
+            for i in 0..MR {
+                for j in 0..NV {
+                    sums[i][j] = load(t.c.offset(t.c_rows[i]), j);
+                }
+            }
+        }
+        let rows: [*const f32; MR] = std::array::from_fn(|i| t.a.wrapping_offset(t.a_rows[i]));
+        for &(a, b) in t.taps {
+            let mut a = a;
+            let mut b = t.b.wrapping_offset(b);
+            for _ in 0..t.k {
+                let columns: [V; NV] = std::array::from_fn(|j| load(b, j));
+                for i in 0..MR {
+                    let x = V::splat(*rows[i].wrapping_offset(a));
+                    for j in 0..NV {
+                        sums[i][j] = x.fma(columns[j], sums[i][j]);
+                    }
+                }
+                a += t.a_step;
+                b = b.wrapping_offset(t.b_step);
+            }
+        }
+        for i in 0..MR {
+            let c = t.c.offset(t.c_rows[i]);
+            for j in 0..NV {
+                let p = c.add(j * V::LANES);
+                if FULL || j + 1 < NV { sums[i][j].store(p) } else { sums[i][j].store_masked(p, mask) }
+            }
+        }
+    }
+}
+
+/// A compiled tile.
+pub type TileFn = unsafe fn(&Tile);
+
+/// A tile of so many rows, for full and for partial last vectors.
+#[derive(Clone, Copy)]
+pub struct Variant {
+    /// How many rows it has.
+    pub rows: usize,
+    /// For columns that fill the vectors.
+    pub full: TileFn,
+    /// For any number of columns.
+    pub masked: TileFn,
+}
+
+/// The tiles of an instruction set.
+#[derive(Clone, Copy)]
+pub struct Tiles {
+    /// Numbers in a vector.
+    pub lanes: usize,
+    /// By number of vectors less one: the variants, by ascending number of rows.
+    pub by_vectors: &'static [&'static [Variant]],
+}
+
+unsafe fn portable<const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
+    // SAFETY: the caller's contract is the same.
+    unsafe { run::<Portable, MR, NV, FULL>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
+    // SAFETY: the caller's contract is the same, and the features are there.
+    unsafe { run::<Wide256, MR, NV, FULL>(t) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn avx512<const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
+    // SAFETY: the caller's contract is the same, and the features are there.
+    unsafe { run::<Wide512, MR, NV, FULL>(t) }
+}
+
+macro_rules! variants {
+    ($tile:ident, $vectors:literal: $($rows:literal)*) => {
+        &[$(Variant {
+            rows: $rows,
+            full: $tile::<$rows, $vectors, true>,
+            masked: $tile::<$rows, $vectors, false>,
+        }),*]
+    };
+}
+
+static PORTABLE: Tiles =
+    Tiles { lanes: 8, by_vectors: &[variants!(portable, 1: 1 2 4), variants!(portable, 2: 1 2 4)] };
+
+#[cfg(target_arch = "x86_64")]
+static AVX2: Tiles =
+    Tiles { lanes: 8, by_vectors: &[variants!(avx2, 1: 1 2 4 6 8 12), variants!(avx2, 2: 1 2 3 4 5 6)] };
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Tiles = Tiles {
+    lanes: 16,
+    by_vectors: &[
+        variants!(avx512, 1: 1 2 4 6 8 12),
+        variants!(avx512, 2: 1 2 4 6 8 10 11 12),
+        variants!(avx512, 3: 1 2 4 6 7 8),
+        variants!(avx512, 4: 1 2 3 4 5 6),
+    ],
+};
+
+impl Tiles {
+    /// The tiles of an instruction set; of a weaker one if the processor does not have it.
+    pub fn of(isa: Isa) -> &'static Tiles {
+        match isa.min(Isa::detected()) {
+            Isa::Scalar => &PORTABLE,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512 => &PORTABLE,
+        }
+    }
+}

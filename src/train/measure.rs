@@ -1,0 +1,115 @@
+//! Metrics over a whole split, exact whatever the batches are.
+//!
+//! The graph of a measurement is cut at its sums over the batch. Each batch gives its sums; they are added in
+//! f64 in the order of the rows; at the end the reference evaluator computes the rest of the graph from the
+//! totals. So a mean is a mean over the split, and `exp` of a mean is taken once.
+
+use std::collections::HashMap;
+
+use super::machine::{Feed, MachineOptions, Task, Variables};
+use crate::base::Diagnostic;
+use crate::interp::{Env, Value, evaluate_with};
+use crate::ir::experiment::Measure;
+use crate::ir::kernel::{Kernel, Source};
+use crate::ir::op::Moment;
+use crate::ir::{Array, Computation, Lower, NodeId, Signature};
+use crate::readers::Table;
+use crate::ty::Type;
+
+/// Examples in a batch of a measurement.
+const BATCH: usize = 256;
+
+/// A measurement that is ready to run.
+pub struct Gauge<'a> {
+    measure: &'a Measure,
+    task: Task,
+    /// The sums over the batch, in the order of the task's outputs.
+    sums: Vec<NodeId>,
+    /// The node that counts examples, where there is one.
+    sizes: Vec<NodeId>,
+    batch: usize,
+}
+
+impl<'a> Gauge<'a> {
+    /// Compiles the part that runs over the rows.
+    ///
+    /// # Errors
+    /// Faults of the compiler, and too little memory.
+    pub fn new(
+        measure: &'a Measure,
+        tables: &[Table],
+        types: &[Type],
+        options: &MachineOptions,
+    ) -> Result<Gauge<'a>, Diagnostic> {
+        let graph = &measure.computation.graph;
+        let needed = needed(&measure.computation);
+        let mut sums = Vec::new();
+        let mut sizes = Vec::new();
+        for (id, node) in graph.iter().filter(|(id, _)| needed[id.index()]) {
+            let types: Vec<&Type> = node.inputs.iter().map(|i| &graph[*i].ty).collect();
+            let Lower::Kernel(lower) = node.op.lower else { continue };
+            match lower(&Signature { inputs: &types, attrs: &node.attrs }, &node.ty) {
+                Kernel::BatchSum => sums.push(id),
+                Kernel::Source(Source::BatchSize) => sizes.push(id),
+                _ => {}
+            }
+        }
+        let outputs = sums.iter().map(|id| (format!("sum {id}"), *id)).collect();
+        let partial = Computation { graph: graph.clone(), outputs, updates: Vec::new() };
+        let rows = tables[measure.rows.table].splits[measure.rows.split].rows.len();
+        let batch = BATCH.min(rows.max(1));
+        let task = Task::new(&partial, types, batch, options)?;
+        Ok(Gauge { measure, task, sums, sizes, batch })
+    }
+
+    /// The value over the split. `step` is that of training, for graphs that ask.
+    pub fn run(
+        &mut self,
+        variables: &mut Variables,
+        types: &[Type],
+        tables: &[Table],
+        moment: Moment,
+    ) -> f64 {
+        let split = &tables[self.measure.rows.table].splits[self.measure.rows.split].rows;
+        let rows: Vec<u32> = (0..split.len()).map(|i| split.row(i) as u32).collect();
+        let graph = &self.measure.computation.graph;
+        let mut totals: Vec<Array> =
+            self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
+        for batch in rows.chunks(self.batch) {
+            let fields = &self.measure.inputs;
+            let feed = Feed { tables, fields, rows: vec![batch; fields.len()] };
+            let moment = Moment { batch: batch.len() as u64, ..moment };
+            for (total, values) in totals.iter_mut().zip(self.task.run(variables, &feed, moment)) {
+                for (t, value) in total.data.iter_mut().zip(values) {
+                    *t += value;
+                }
+            }
+        }
+        let mut given: HashMap<NodeId, Array> = self.sums.iter().copied().zip(totals).collect();
+        for id in &self.sizes {
+            given.insert(*id, Array::scalar(rows.len() as f64));
+        }
+        let arrays = variables.arrays(types);
+        let env =
+            Env { variables: &arrays, inputs: &[], moment: Moment { batch: rows.len() as u64, ..moment } };
+        let target = self.measure.computation.outputs[0].1;
+        match evaluate_with(graph, &given, &[target], &env).as_slice() {
+            [Value::Once(value)] => value.data[0],
+            _ => f64::NAN,
+        }
+    }
+}
+
+/// The nodes that the outputs need.
+fn needed(computation: &Computation) -> Vec<bool> {
+    let mut needed = vec![false; computation.graph.len()];
+    for root in computation.roots() {
+        needed[root.index()] = true;
+    }
+    for (id, node) in computation.graph.iter().rev() {
+        if needed[id.index()] {
+            node.inputs.iter().for_each(|input| needed[input.index()] = true);
+        }
+    }
+    needed
+}
