@@ -3,7 +3,7 @@
 use super::conv::{self, Batch, Conv, Window};
 use super::isa::Isa;
 use super::scratch::Scratch;
-use super::{pool, rows};
+use super::{conv_gradient, pool, rows};
 
 fn check_window(window: &Window) {
     let positive = [window.input, window.output, window.kernel, window.stride, window.dilation];
@@ -63,7 +63,7 @@ pub fn conv_input_gradient(
     let g = reads(g, examples, conv.output_elements());
     let dx = writes(dx, examples, conv.window.input_elements());
     // SAFETY: all operands are as long as they must be, and references do not overlap.
-    unsafe { conv::input_gradient_on(isa, conv, examples, g, w.as_ptr(), dx, scratch) }
+    unsafe { conv_gradient::input_gradient_on(isa, conv, examples, g, w.as_ptr(), dx, scratch) }
 }
 
 /// [`conv::weight_gradient`]
@@ -83,7 +83,9 @@ pub fn conv_weight_gradient(
     let x = reads(x, examples, conv.window.input_elements());
     let g = reads(g, examples, conv.output_elements());
     // SAFETY: all operands are as long as they must be, and references do not overlap.
-    unsafe { conv::weight_gradient_on(isa, conv, examples, x, g, dw.as_mut_ptr(), accumulate, scratch) }
+    unsafe {
+        conv_gradient::weight_gradient_on(isa, conv, examples, x, g, dw.as_mut_ptr(), accumulate, scratch)
+    }
 }
 
 /// [`pool::max_pool`] or, with `sum`, [`pool::sum_pool`].

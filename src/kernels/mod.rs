@@ -3,6 +3,7 @@
 pub mod arith;
 pub mod checked;
 pub mod conv;
+mod conv_gradient;
 mod depthwise;
 pub mod gemm;
 pub mod isa;

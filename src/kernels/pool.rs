@@ -19,42 +19,50 @@ fn taps(w: &Window, d: usize, o: usize) -> (usize, usize, usize) {
     (start.min(end), end, first)
 }
 
-/// Calls `f` with the offset of the window in the result, of its channels, and an iterator over the
-/// offsets of its taps in the input, for each window and block of channels.
+/// What is done at one window, for a block of channels. A trait, not a closure: a closure is its own
+/// function, which need not be compiled for the instruction set of its caller.
+trait Body {
+    /// The result's channels from offset `at` on, `n` of them, and where the taps stand in the input.
+    ///
+    /// # Safety
+    /// The operands are those of the window that `each_window` walks over.
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps);
+}
+
+/// Runs a body for each window and block of channels.
+///
+/// # Safety
+/// The body's operands are as large as `w` says.
 #[inline(always)]
-fn each_window(w: &Window, mut f: impl FnMut(usize, usize, Taps)) {
+unsafe fn each_window(w: &Window, body: impl Body) {
     for oy in 0..w.output[0] {
         let (y0, y1, y) = taps(w, 0, oy);
         for ox in 0..w.output[1] {
             let (x0, x1, x) = taps(w, 1, ox);
             let result = (oy * w.output[1] + ox) * w.channels;
-            if y0 == y1 || x0 == x1 {
-                let none = Taps { start: 0, rows: 0, columns: 0, down: 0, right: 0 };
-                each_block(w.channels, |c, n| f(result + c, n, none));
-                continue;
+            let mut taps = Taps { start: 0, rows: 0, columns: 0, down: 0, right: 0 };
+            if y0 < y1 && x0 < x1 {
+                let iy = y + y0 * w.dilation[0] - w.pad[0];
+                let ix = x + x0 * w.dilation[1] - w.pad[1];
+                taps = Taps {
+                    start: (iy * w.input[1] + ix) * w.channels,
+                    rows: y1 - y0,
+                    columns: x1 - x0,
+                    down: w.dilation[0] * w.input[1] * w.channels,
+                    right: w.dilation[1] * w.channels,
+                };
             }
-            let iy = y + y0 * w.dilation[0] - w.pad[0];
-            let ix = x + x0 * w.dilation[1] - w.pad[1];
-            let there = Taps {
-                start: (iy * w.input[1] + ix) * w.channels,
-                rows: y1 - y0,
-                columns: x1 - x0,
-                down: w.dilation[0] * w.input[1] * w.channels,
-                right: w.dilation[1] * w.channels,
-            };
-            each_block(w.channels, |c, n| f(result + c, n, Taps { start: there.start + c, ..there }));
+            let whole = w.channels - w.channels % BLOCK;
+            for c in (0..whole).step_by(BLOCK) {
+                // SAFETY: the block's channels exist, and `taps` keeps to the input.
+                unsafe { body.window(result + c, BLOCK, Taps { start: taps.start + c, ..taps }) };
+            }
+            if whole < w.channels {
+                let taps = Taps { start: taps.start + whole, ..taps };
+                // SAFETY: as above.
+                unsafe { body.window(result + whole, w.channels - whole, taps) };
+            }
         }
-    }
-}
-
-#[inline(always)]
-fn each_block(channels: usize, mut f: impl FnMut(usize, usize)) {
-    let whole = channels - channels % BLOCK;
-    for c in (0..whole).step_by(BLOCK) {
-        f(c, BLOCK);
-    }
-    if whole < channels {
-        f(whole, channels - whole);
     }
 }
 
@@ -68,16 +76,16 @@ struct Taps {
     right: usize,
 }
 
-impl Taps {
-    /// Row by row.
-    #[inline(always)]
-    fn each(self, mut f: impl FnMut(usize)) {
-        for y in 0..self.rows {
-            for x in 0..self.columns {
-                f(self.start + y * self.down + x * self.right);
+/// Runs the block for each tap, row by row, with its offset.
+macro_rules! each_tap {
+    ($taps:expr, |$at:ident| $do:block) => {
+        for row in 0..$taps.rows {
+            for column in 0..$taps.columns {
+                let $at = $taps.start + row * $taps.down + column * $taps.right;
+                $do
             }
         }
-    }
+    };
 }
 
 /// A block of channels from memory; lanes from `n` on are 0.
@@ -111,118 +119,160 @@ unsafe fn store(p: *mut f32, n: usize, x: &[f32; BLOCK]) {
 #[inline(always)]
 unsafe fn maximum(x: *const f32, n: usize, taps: Taps) -> [f32; BLOCK] {
     let mut best = [f32::NEG_INFINITY; BLOCK];
-    taps.each(|at| {
+    each_tap!(taps, |at| {
         // SAFETY: the tap lies in the input.
         let x = unsafe { load(x.add(at), n) };
-        for (best, x) in best.iter_mut().zip(x) {
-            *best = if x > *best { x } else { *best };
+        for i in 0..BLOCK {
+            best[i] = if x[i] > best[i] { x[i] } else { best[i] };
         }
     });
     best
 }
 
 #[inline(always)]
-unsafe fn max_body(w: &Window, x: *const f32, y: *mut f32) {
-    // SAFETY: offsets lie in the input and the result.
-    each_window(w, |at, n, taps| unsafe { store(y.add(at), n, &maximum(x, n, taps)) });
+fn plus(a: [f32; BLOCK], b: [f32; BLOCK]) -> [f32; BLOCK] {
+    let mut out = a;
+    for i in 0..BLOCK {
+        out[i] += b[i];
+    }
+    out
+}
+
+/// What goes to a tap with values `x`, and what is left after it. Without branches: these would be
+/// guesses.
+#[inline(always)]
+fn give(x: [f32; BLOCK], best: [f32; BLOCK], rest: [f32; BLOCK]) -> ([f32; BLOCK], [f32; BLOCK]) {
+    let (mut given, mut left) = ([0.0; BLOCK], [0.0; BLOCK]);
+    for i in 0..BLOCK {
+        let hit = u32::from(x[i] == best[i]).wrapping_neg();
+        given[i] = f32::from_bits(rest[i].to_bits() & hit);
+        left[i] = f32::from_bits(rest[i].to_bits() & !hit);
+    }
+    (given, left)
+}
+
+struct Max {
+    x: *const f32,
+    y: *mut f32,
+}
+
+impl Body for Max {
+    #[inline(always)]
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps) {
+        // SAFETY: offsets lie in the input and the result.
+        unsafe { store(self.y.add(at), n, &maximum(self.x, n, taps)) }
+    }
 }
 
 /// With `OVERLAP`, windows may share pixels; `dx` is 0 before.
-#[inline(always)]
-unsafe fn max_gradient_body<const OVERLAP: bool>(w: &Window, x: *const f32, g: *const f32, dx: *mut f32) {
-    each_window(w, |at, n, taps| {
-        // SAFETY: offsets lie in the input and the result.
-        unsafe {
-            let best = maximum(x, n, taps);
-            // What is left to give away: 0 once the first maximum has it.
-            let mut rest = load(g.add(at), n);
-            taps.each(|at| {
-                let x = load(x.add(at), n);
-                let mut out = if OVERLAP { load(dx.add(at), n) } else { [0.0; BLOCK] };
-                for i in 0..BLOCK {
-                    let hit = x[i] == best[i];
-                    let given = if hit { rest[i] } else { 0.0 };
-                    out[i] = if OVERLAP { out[i] + given } else { given };
-                    rest[i] = if hit { 0.0 } else { rest[i] };
-                }
-                store(dx.add(at), n, &out);
-            });
-        }
-    });
+struct MaxGradient<const OVERLAP: bool> {
+    x: *const f32,
+    g: *const f32,
+    dx: *mut f32,
 }
 
-#[inline(always)]
-unsafe fn pick_body(w: &Window, x: *const f32, v: *const f32, y: *mut f32) {
-    each_window(w, |at, n, taps| {
+impl<const OVERLAP: bool> Body for MaxGradient<OVERLAP> {
+    #[inline(always)]
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps) {
         // SAFETY: offsets lie in the input and the result.
         unsafe {
-            let best = maximum(x, n, taps);
-            let mut picked = [0.0; BLOCK];
-            let mut open = [true; BLOCK];
-            taps.each(|at| {
-                let (x, v) = (load(x.add(at), n), load(v.add(at), n));
+            let best = maximum(self.x, n, taps);
+            // What is left to give away: 0 once the first maximum has it.
+            let mut rest = load(self.g.add(at), n);
+            each_tap!(taps, |at| {
+                let (given, left) = give(load(self.x.add(at), n), best, rest);
+                rest = left;
+                let to = self.dx.add(at);
+                let out = if OVERLAP { plus(load(to, n), given) } else { given };
+                store(to, n, &out);
+            });
+        }
+    }
+}
+
+struct Pick {
+    x: *const f32,
+    v: *const f32,
+    y: *mut f32,
+}
+
+impl Body for Pick {
+    #[inline(always)]
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps) {
+        // SAFETY: offsets lie in the input and the result.
+        unsafe {
+            let best = maximum(self.x, n, taps);
+            let mut picked = [0u32; BLOCK];
+            let mut open = [u32::MAX; BLOCK];
+            each_tap!(taps, |at| {
+                let (x, v) = (load(self.x.add(at), n), load(self.v.add(at), n));
                 for i in 0..BLOCK {
-                    let hit = open[i] & (x[i] == best[i]);
-                    picked[i] = if hit { v[i] } else { picked[i] };
+                    let hit = u32::from(x[i] == best[i]).wrapping_neg() & open[i];
+                    picked[i] |= v[i].to_bits() & hit;
                     open[i] &= !hit;
                 }
             });
-            store(y.add(at), n, &picked);
+            store(self.y.add(at), n, &picked.map(f32::from_bits));
         }
-    });
+    }
 }
 
-#[inline(always)]
-unsafe fn sum_body(w: &Window, x: *const f32, y: *mut f32) {
-    each_window(w, |at, n, taps| {
-        let mut sum = [0.0; BLOCK];
-        taps.each(|at| {
-            // SAFETY: the tap lies in the input.
-            let x = unsafe { load(x.add(at), n) };
-            for (sum, x) in sum.iter_mut().zip(x) {
-                *sum += x;
-            }
-        });
-        // SAFETY: the offset lies in the result.
-        unsafe { store(y.add(at), n, &sum) };
-    });
+struct Sum {
+    x: *const f32,
+    y: *mut f32,
+}
+
+impl Body for Sum {
+    #[inline(always)]
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps) {
+        // SAFETY: offsets lie in the input and the result.
+        unsafe {
+            let mut sum = [0.0; BLOCK];
+            each_tap!(taps, |at| {
+                sum = plus(sum, load(self.x.add(at), n));
+            });
+            store(self.y.add(at), n, &sum);
+        }
+    }
 }
 
 /// `dx` is 0 before.
-#[inline(always)]
-unsafe fn sum_gradient_body(w: &Window, g: *const f32, dx: *mut f32) {
-    each_window(w, |at, n, taps| {
+struct SumGradient {
+    g: *const f32,
+    dx: *mut f32,
+}
+
+impl Body for SumGradient {
+    #[inline(always)]
+    unsafe fn window(&self, at: usize, n: usize, taps: Taps) {
         // SAFETY: offsets lie in the input and the result.
         unsafe {
-            let g = load(g.add(at), n);
-            taps.each(|at| {
-                let mut out = load(dx.add(at), n);
-                for (out, g) in out.iter_mut().zip(g) {
-                    *out += g;
-                }
-                store(dx.add(at), n, &out);
+            let g = load(self.g.add(at), n);
+            each_tap!(taps, |at| {
+                let to = self.dx.add(at);
+                store(to, n, &plus(load(to, n), g));
             });
         }
-    });
+    }
 }
 
 versions! {
-    unsafe fn max_one(w: &Window, x: *const f32, y: *mut f32) = max_body;
+    unsafe fn max_one(w: &Window, body: Max) = each_window;
 }
 versions! {
-    unsafe fn max_gradient_apart(w: &Window, x: *const f32, g: *const f32, dx: *mut f32) = max_gradient_body::<false>;
+    unsafe fn max_gradient_apart(w: &Window, body: MaxGradient<false>) = each_window;
 }
 versions! {
-    unsafe fn max_gradient_overlap(w: &Window, x: *const f32, g: *const f32, dx: *mut f32) = max_gradient_body::<true>;
+    unsafe fn max_gradient_overlap(w: &Window, body: MaxGradient<true>) = each_window;
 }
 versions! {
-    unsafe fn pick_one(w: &Window, x: *const f32, v: *const f32, y: *mut f32) = pick_body;
+    unsafe fn pick_one(w: &Window, body: Pick) = each_window;
 }
 versions! {
-    unsafe fn sum_one(w: &Window, x: *const f32, y: *mut f32) = sum_body;
+    unsafe fn sum_one(w: &Window, body: Sum) = each_window;
 }
 versions! {
-    unsafe fn sum_gradient_one(w: &Window, g: *const f32, dx: *mut f32) = sum_gradient_body;
+    unsafe fn sum_gradient_one(w: &Window, body: SumGradient) = each_window;
 }
 
 /// The maximum of each window; minus infinity where a window has no tap in the input.
@@ -232,7 +282,7 @@ versions! {
 pub unsafe fn max_pool(isa: Isa, w: &Window, examples: usize, x: Batch<*const f32>, y: Batch<*mut f32>) {
     for e in 0..examples {
         // SAFETY: the examples are there.
-        unsafe { max_one(isa, w, x.start.add(e * x.stride), y.start.add(e * y.stride)) };
+        unsafe { max_one(isa, w, Max { x: x.start.add(e * x.stride), y: y.start.add(e * y.stride) }) };
     }
 }
 
@@ -256,9 +306,9 @@ pub unsafe fn max_pool_gradient(
             let dx = dx.start.add(e * dx.stride);
             clear(w, apart, dx);
             if apart {
-                max_gradient_apart(isa, w, x, g, dx);
+                max_gradient_apart(isa, w, MaxGradient { x, g, dx });
             } else {
-                max_gradient_overlap(isa, w, x, g, dx);
+                max_gradient_overlap(isa, w, MaxGradient { x, g, dx });
             }
         }
     }
@@ -290,7 +340,7 @@ pub unsafe fn max_pool_pick(
         // SAFETY: the examples are there.
         unsafe {
             let (x, v) = (x.start.add(e * x.stride), v.start.add(e * v.stride));
-            pick_one(isa, w, x, v, y.start.add(e * y.stride));
+            pick_one(isa, w, Pick { x, v, y: y.start.add(e * y.stride) });
         }
     }
 }
@@ -302,7 +352,7 @@ pub unsafe fn max_pool_pick(
 pub unsafe fn sum_pool(isa: Isa, w: &Window, examples: usize, x: Batch<*const f32>, y: Batch<*mut f32>) {
     for e in 0..examples {
         // SAFETY: the examples are there.
-        unsafe { sum_one(isa, w, x.start.add(e * x.stride), y.start.add(e * y.stride)) };
+        unsafe { sum_one(isa, w, Sum { x: x.start.add(e * x.stride), y: y.start.add(e * y.stride) }) };
     }
 }
 
@@ -322,7 +372,7 @@ pub unsafe fn sum_pool_gradient(
         unsafe {
             let dx = dx.start.add(e * dx.stride);
             clear(w, false, dx);
-            sum_gradient_one(isa, w, g.start.add(e * g.stride), dx);
+            sum_gradient_one(isa, w, SumGradient { g: g.start.add(e * g.stride), dx });
         }
     }
 }
