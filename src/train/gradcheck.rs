@@ -1,0 +1,122 @@
+//! Gradients by automatic differentiation against central differences, in f64, of the user's own loss.
+
+use super::feed::arrays;
+use super::machine::Variables;
+use super::stage::Batches;
+use super::stage_seed;
+use crate::base::Diagnostic;
+use crate::interp::{Env, evaluate};
+use crate::ir::experiment::{Experiment, Stage};
+use crate::ir::op::Moment;
+use crate::ir::{Array, NodeId};
+use crate::readers::Table;
+
+/// What was found for one parameter.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Its path.
+    pub path: String,
+    /// How many elements it has.
+    pub elements: usize,
+    /// How many of them were checked.
+    pub checked: usize,
+    /// The largest error, relative to the largest gradient of the parameter.
+    pub error: f64,
+    /// The element with that error, with both gradients.
+    pub worst: Worst,
+}
+
+/// An element and its two gradients.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Worst {
+    /// Row-major position.
+    pub element: usize,
+    /// By automatic differentiation.
+    pub derived: f64,
+    /// By differences.
+    pub measured: f64,
+}
+
+/// What to check.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many examples.
+    pub batch: usize,
+    /// At most this many elements of each parameter, evenly spread.
+    pub elements: usize,
+}
+
+/// Distance of the two evaluations.
+const STEP: f64 = 1e-6;
+
+/// Checks a stage's loss at the given values of the variables.
+///
+/// # Errors
+/// A loss or a gradient that is not there: a fault of the checker.
+pub fn stage(
+    experiment: &Experiment,
+    index: usize,
+    tables: &[Table],
+    variables: &Variables,
+    options: &Options,
+    seen: &mut dyn FnMut(&Checked),
+) -> Result<(), Diagnostic> {
+    let stage = &experiment.stages[index];
+    let loss = stage.step.outputs.iter().find(|(name, _)| name == "loss");
+    let loss = loss.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?.1;
+    let small = small_batch(stage, options.batch);
+    let seed = stage_seed(experiment.seed, index);
+    let mut batches = Batches::new(&small, tables, seed)?;
+    let count = batches.advance();
+    let inputs: Vec<Vec<Array>> = (stage.inputs.iter())
+        .map(|at| arrays(&tables[at.table].fields[at.field], batches.rows(at.table)))
+        .collect();
+    let moment = Moment { seed, step: 1, example: 0, batch: count as u64 };
+    let mut values = variables.arrays(&experiment.variables);
+    let scalar = |values: &[Array], node: NodeId| {
+        let env = Env { variables: values, inputs: &inputs, moment };
+        evaluate(&stage.step.graph, &[node], &env)[0].arrays()[0].data[0]
+    };
+    let gradients: Vec<NodeId> = stage.trained.iter().map(|(_, node)| *node).collect();
+    let env = Env { variables: &values, inputs: &inputs, moment };
+    let derived = evaluate(&stage.step.graph, &gradients, &env);
+    for ((id, _), derived) in stage.trained.iter().zip(derived) {
+        let derived = &derived.arrays()[0].data;
+        let at = id.0 as usize;
+        let elements = derived.len();
+        let checked = elements.min(options.elements);
+        let mut pairs = Vec::with_capacity(checked);
+        for i in 0..checked {
+            let element = i * elements / checked;
+            let old = values[at].data[element];
+            let step = STEP * old.abs().max(1.0);
+            values[at].data[element] = old + step;
+            let above = scalar(&values, loss);
+            values[at].data[element] = old - step;
+            let below = scalar(&values, loss);
+            values[at].data[element] = old;
+            pairs.push(Worst { element, derived: derived[element], measured: (above - below) / (2.0 * step) });
+        }
+        seen(&judge(experiment.variable(*id).path.clone(), elements, &pairs));
+    }
+    Ok(())
+}
+
+/// The stage with another batch size.
+fn small_batch(stage: &Stage, batch: usize) -> Stage {
+    let mut small = stage.clone();
+    small.batches.iter_mut().for_each(|from| from.size = batch);
+    small
+}
+
+fn judge(path: String, elements: usize, pairs: &[Worst]) -> Checked {
+    // Differences of a loss near 1 in steps of 1e-6 are good to about 1e-10.
+    const FLOOR: f64 = 1e-4;
+    let scale = pairs.iter().map(|p| p.derived.abs().max(p.measured.abs())).fold(FLOOR, f64::max);
+    let error = |p: &Worst| {
+        let error = (p.derived - p.measured).abs() / scale;
+        if error.is_nan() { f64::INFINITY } else { error }
+    };
+    let worst = pairs.iter().max_by(|a, b| error(a).total_cmp(&error(b))).copied().unwrap_or_default();
+    Checked { path, elements, checked: pairs.len(), error: error(&worst), worst }
+}
