@@ -70,6 +70,17 @@ impl Graph {
         Graph::default()
     }
 
+    /// A graph of these nodes, unchecked: for passes that drop nodes or break the law on purpose, as tests of
+    /// [`super::verify`] do, which checks it.
+    pub fn from_nodes(nodes: Vec<Node>) -> Graph {
+        Graph { nodes }
+    }
+
+    /// The nodes, in order.
+    pub fn into_nodes(self) -> Vec<Node> {
+        self.nodes
+    }
+
     /// Number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -87,7 +98,11 @@ impl Graph {
 
     /// The kernel kind of a node; none where its op lowers to other ops.
     pub fn kernel(&self, id: NodeId) -> Option<Kernel> {
-        let node = &self[id];
+        self.kernel_of(&self[id])
+    }
+
+    /// The kernel kind of a node whose inputs stand in this graph.
+    pub fn kernel_of(&self, node: &Node) -> Option<Kernel> {
         let types: Vec<&Type> = node.inputs.iter().map(|input| &self[*input].ty).collect();
         match node.op.lower {
             Lower::Ops(_) => None,

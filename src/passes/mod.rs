@@ -1,4 +1,121 @@
 //! Floor 4: graph to graph, and graph to plan; one pass per file.
+//!
+//! A pass is a value with a name; [`PIPELINE`] is the list of them, in the order in which they run. [`run`]
+//! runs it: after each pass the verifier checks the result, and a pass that fails is blamed by name.
+//! Differentiation ([`autodiff`]) happens before, while a stage is built; planning ([`plan`]) after.
 
 pub mod autodiff;
+mod cse;
+mod dce;
+mod decompose;
+pub mod guard;
 pub mod plan;
+mod rewrite;
+mod simplify;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::base::Diagnostic;
+use crate::ir::Computation;
+use crate::ir::verify::verify;
+
+/// A rewriting of a computation that keeps the values of its outputs and updates.
+#[derive(Debug)]
+pub struct Pass {
+    /// Its name, for options, dumps and blame.
+    pub name: &'static str,
+    /// What it does, one line.
+    pub help: &'static str,
+    /// Whether nothing can be compiled without it.
+    pub required: bool,
+    /// Does it.
+    pub run: fn(Computation) -> Computation,
+}
+
+/// The passes, in order. `simplify` runs before `cse`, so that equal values look alike, and once more after
+/// it, because sharing uncovers chances such as both branches of a `select` being one value.
+pub static PIPELINE: &[&Pass] = &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS];
+
+/// Which passes run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Names of passes that are left out.
+    pub off: Vec<String>,
+}
+
+impl Options {
+    /// Only what nothing can be compiled without: for comparisons with the full pipeline.
+    pub fn bare() -> Options {
+        let optional = PIPELINE.iter().filter(|pass| !pass.required);
+        Options { off: optional.map(|pass| pass.name.to_string()).collect() }
+    }
+
+    fn runs(&self, pass: &Pass) -> bool {
+        pass.required || !self.off.iter().any(|name| name == pass.name)
+    }
+}
+
+/// What one pass did, for people who look for where time goes.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The pass.
+    pub pass: &'static str,
+    /// Number of nodes before.
+    pub before: usize,
+    /// Number of nodes after.
+    pub after: usize,
+    /// How long the pass and the check of its result took.
+    pub time: Duration,
+}
+
+/// Runs the pipeline.
+///
+/// # Errors
+/// An internal error that names the pass at fault.
+pub fn run(computation: Computation, options: &Options) -> Result<(Computation, Vec<Report>), Diagnostic> {
+    run_watched(computation, options, &mut |_, _| {})
+}
+
+/// As [`run`], showing what each pass made.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_watched(
+    computation: Computation,
+    options: &Options,
+    seen: &mut dyn FnMut(&Pass, &Computation),
+) -> Result<(Computation, Vec<Report>), Diagnostic> {
+    let mut reports = Vec::new();
+    let mut computation = computation;
+    for pass in PIPELINE.iter().filter(|pass| options.runs(pass)) {
+        let (before, start) = (computation.graph.len(), Instant::now());
+        computation = run_pass(pass, computation)?;
+        let (after, time) = (computation.graph.len(), start.elapsed());
+        reports.push(Report { pass: pass.name, before, after, time });
+        seen(pass, &computation);
+    }
+    Ok((computation, reports))
+}
+
+/// Runs one pass and checks its result.
+///
+/// # Errors
+/// An internal error that names the pass: it panicked, or what it made breaks the law of the IR.
+pub fn run_pass(pass: &Pass, computation: Computation) -> Result<Computation, Diagnostic> {
+    let stage = format!("the pass `{}`", pass.name);
+    let made = catch_unwind(AssertUnwindSafe(|| (pass.run)(computation)))
+        .map_err(|panic| Diagnostic::internal(&stage, message(panic.as_ref())))?;
+    match verify(&made) {
+        Ok(()) => Ok(made),
+        Err(fault) => {
+            Err(Diagnostic::internal(&stage, fault.to_string()).label(fault.span, "while compiling this"))
+        }
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_string())
+}

@@ -1,64 +1,73 @@
-//! The run folder: the spec as run, a description, measured values, weights.
-//!
-//! One run has one folder and one folder has one run: a lock keeps a second process out, and an older run is
-//! never written over. Every file but the log is written under another name, brought to the disk and then
-//! renamed, so that what stands there under its name is whole.
+//! The folder of a run: the spec as run, what it was run with, the metrics, the weights.
 
-use std::fs::{File, OpenOptions, create_dir, create_dir_all};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::machine::Variables;
-use super::record::{Record, RunInfo};
-use super::{resource, weights};
-use crate::base::Diagnostic;
-use crate::ir::experiment::Experiment;
+use super::run::Record;
+use super::weights::diagnostic;
+use crate::base::{Diagnostic, Exit};
+use crate::readers::safetensors::{self, Tensors, write_whole};
 
-/// Holds the weights.
-pub const WEIGHTS: &str = "weights.safetensors";
-/// Holds the spec.
-pub const SPEC: &str = "spec.nn";
-/// Describes the run.
-pub const RUN: &str = "run.json";
-/// Holds the measured values.
-pub const METRICS: &str = "metrics.jsonl";
-const LOCK: &str = ".lock";
-/// How many runs of one name are looked through for a free number.
-const MOST_RUNS: u32 = 100_000;
-
-/// An open run folder.
-pub struct Folder {
+/// An open run folder; nobody else writes to it while this lives.
+pub struct RunFolder {
     path: PathBuf,
-    metrics: BufWriter<File>,
-    _lock: File,
+    lock: PathBuf,
+    metrics: File,
 }
 
-impl Folder {
-    /// Makes a folder: the one named, else `runs/NAME`, `runs/NAME-2`, ... whichever is free.
+fn refuse(path: &Path, error: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::error("output", format!("{}: {error}", path.display()))
+        .exit(Exit::Resources)
+        .help("choose another folder with --out DIR")
+}
+
+impl RunFolder {
+    /// Opens the folder that was asked for, which must be new or empty; or a new one `runs/NAME`, `runs/NAME-2`, ...
     ///
     /// # Errors
-    /// When there is a run already, or another process is at it, or the disk does not take it.
-    pub fn create(out: Option<&Path>, name: &str) -> Result<Folder, Diagnostic> {
-        let path = match out {
+    /// A folder that cannot be made, is in use, or holds an earlier run (exit code 5).
+    pub fn open(wanted: Option<&Path>, name: &str) -> Result<RunFolder, Diagnostic> {
+        match wanted {
             Some(path) => {
-                create_dir_all(path).map_err(|error| trouble("make", path, &error))?;
-                path.to_path_buf()
+                if path.join("run.json").exists() || path.join("weights.safetensors").exists() {
+                    return Err(refuse(path, "holds an earlier run, which is not overwritten"));
+                }
+                RunFolder::at(path)
             }
-            None => fresh(Path::new("runs"), name)?,
-        };
-        let lock = lock(&path)?;
-        if let Some(there) = [RUN, METRICS, WEIGHTS].iter().find(|file| path.join(file).exists()) {
-            return Err(resource("folder-in-use", format!("{} has a run already", path.display()))
-                .note(format!("there is a {there}"))
-                .help("name another folder with --out, or move the old run away"));
+            None => {
+                for number in 1..10_000 {
+                    let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+                    let path = Path::new("runs").join(format!("{name}{suffix}"));
+                    if !path.exists() {
+                        return RunFolder::at(&path);
+                    }
+                }
+                Err(refuse(Path::new("runs"), format!("holds 10,000 runs of {name}")))
+            }
         }
-        let file = path.join(METRICS);
-        let metrics = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&file)
-            .map_err(|error| trouble("make", &file, &error))?;
-        Ok(Folder { path, metrics: BufWriter::new(metrics), _lock: lock })
+    }
+
+    fn at(path: &Path) -> Result<RunFolder, Diagnostic> {
+        fs::create_dir_all(path).map_err(|error| refuse(path, error))?;
+        let lock = path.join(".lock");
+        if let Err(error) = OpenOptions::new().write(true).create_new(true).open(&lock) {
+            let in_use = error.kind() == std::io::ErrorKind::AlreadyExists;
+            return Err(if in_use {
+                refuse(path, "another run writes here (remove .lock if that run is gone)")
+            } else {
+                refuse(path, error)
+            });
+        }
+        let file = path.join("metrics.jsonl");
+        match File::create(&file) {
+            Ok(metrics) => Ok(RunFolder { path: path.to_path_buf(), lock, metrics }),
+            Err(error) => {
+                // The folder is given back as it was found.
+                let _ = fs::remove_file(&lock);
+                Err(refuse(&file, error))
+            }
+        }
     }
 
     /// Where it is.
@@ -66,130 +75,36 @@ impl Folder {
         &self.path
     }
 
-    /// Writes the spec as run.
+    /// Appends a line to `metrics.jsonl`.
     ///
     /// # Errors
-    /// When the disk does not take it.
-    pub fn write_spec(&self, text: &str) -> Result<(), Diagnostic> {
-        write_whole(&self.path.join(SPEC), text.as_bytes())
+    /// A disk that does not take it.
+    pub fn record(&mut self, record: &Record) -> Result<(), Diagnostic> {
+        let path = self.path.join("metrics.jsonl");
+        let line = serde_json::to_string(record).map_err(|error| refuse(&path, error))?;
+        writeln!(self.metrics, "{line}").map_err(|error| refuse(&path, error))
     }
 
-    /// Writes the description of the run.
+    /// Writes a whole file.
     ///
     /// # Errors
-    /// When the disk does not take it.
-    pub fn write_info(&self, info: &RunInfo) -> Result<(), Diagnostic> {
-        let mut text = serde_json::to_string_pretty(info)
-            .map_err(|error| Diagnostic::internal("the run folder", error.to_string()))?;
-        text.push('\n');
-        write_whole(&self.path.join(RUN), text.as_bytes())
+    /// A disk that does not take it.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
+        write_whole(&self.path.join(name), bytes).map_err(diagnostic)
     }
 
-    /// Adds a measured value to the log.
+    /// Writes `weights.safetensors`.
     ///
     /// # Errors
-    /// When the disk does not take it.
-    pub fn log(&mut self, record: &Record) -> Result<(), Diagnostic> {
-        let line = record.line() + "\n";
-        self.metrics.write_all(line.as_bytes()).map_err(|e| trouble("write", &self.path.join(METRICS), &e))
-    }
-
-    /// Hands the log to the system, so that others can read it.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
-    pub fn flush(&mut self) -> Result<(), Diagnostic> {
-        self.metrics.flush().map_err(|e| trouble("write", &self.path.join(METRICS), &e))
-    }
-
-    /// Writes parameters and states.
-    ///
-    /// # Errors
-    /// When the disk does not take them. Earlier weights then are still there.
-    pub fn save_weights(&mut self, experiment: &Experiment, variables: &Variables) -> Result<(), Diagnostic> {
-        let bytes = weights::to_bytes(experiment, variables)?;
-        write_whole(&self.path.join(WEIGHTS), &bytes)
-    }
-
-    /// Brings the log to the disk: the end of the run.
-    ///
-    /// # Errors
-    /// When the disk does not take it.
-    pub fn close(mut self) -> Result<(), Diagnostic> {
-        self.flush()?;
-        let path = self.path.join(METRICS);
-        self.metrics.get_ref().sync_all().map_err(|error| trouble("write", &path, &error))?;
-        // The lock is released with its file; that the file stays if this fails does no harm.
-        let _ = std::fs::remove_file(self.path.join(LOCK));
-        Ok(())
+    /// A disk that does not take it.
+    pub fn weights(&self, tensors: &Tensors) -> Result<(), Diagnostic> {
+        safetensors::write(&self.path.join("weights.safetensors"), tensors).map_err(diagnostic)
     }
 }
 
-/// The first folder of this name with a number that is free.
-fn fresh(parent: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
-    create_dir_all(parent).map_err(|error| trouble("make", parent, &error))?;
-    for number in 1..=MOST_RUNS {
-        let path = match number {
-            1 => parent.join(name),
-            _ => parent.join(format!("{name}-{number}")),
-        };
-        match create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(trouble("make", &path, &error)),
-        }
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // Nothing to be done if it fails: the next run says what to do about a lock left behind.
+        let _ = fs::remove_file(&self.lock);
     }
-    Err(resource("folder-in-use", format!("{MOST_RUNS} runs of {name} are there already"))
-        .help("name a folder with --out"))
-}
-
-fn lock(path: &Path) -> Result<File, Diagnostic> {
-    let at = path.join(LOCK);
-    let file = File::create(&at).map_err(|error| trouble("make", &at, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(resource("folder-in-use", format!("another run is writing to {}", path.display()))
-                .help("name another folder with --out"))
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(trouble("lock", &at, &error)),
-    }
-}
-
-/// Writes a file so that it is either as before or whole, also after a crash.
-///
-/// # Errors
-/// When the disk does not take it; what stood there before is untouched.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let done = written.and_then(|()| std::fs::rename(&part, path)).and_then(|()| sync_folder(path));
-    done.map_err(|error| {
-        // Nothing better can be done with what is left of it.
-        let _ = std::fs::remove_file(&part);
-        trouble("write", path, &error)
-    })
-}
-
-/// Brings the renaming of a file to the disk.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-/// Folders cannot be opened as files here.
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-fn trouble(verb: &str, path: &Path, error: &std::io::Error) -> Diagnostic {
-    resource("cannot-write", format!("cannot {verb} {}: {error}", path.display()))
-        .help("check the space and the rights there, or name another folder with --out")
 }

@@ -1,198 +1,165 @@
-//! What runs a computation: compiled code, or the interpreter behind the same few calls.
+//! What runs a computation: compiled code, or with `--interpret` the f64 reference evaluator.
 
-use super::feed;
+use super::batches;
 use crate::base::Diagnostic;
 use crate::exec::{Program, Store};
-use crate::interp::{Session, Value, initial_value};
+use crate::interp::{Session, Value};
 use crate::ir::computation::VariableId;
-use crate::ir::experiment::{Experiment, Variable};
+use crate::ir::experiment::InputField;
 use crate::ir::op::Moment;
 use crate::ir::{Array, Computation};
-use crate::readers::Field;
+use crate::passes;
+use crate::passes::plan::{PlanOptions, plan};
+use crate::readers::Table;
 use crate::ty::{DType, Type};
 
-/// A computation that can run.
-pub enum Machine {
-    /// Machine code.
-    Compiled(Box<Program>),
-    /// The reference evaluator, in f64.
-    Interpreted(Box<Interpreted>),
+/// How computations are run.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineOptions {
+    /// Threads of compiled code; results do not depend on it.
+    pub threads: usize,
+    /// Run the reference evaluator instead.
+    pub interpret: bool,
+    /// Run the optimising passes.
+    pub optimize: bool,
 }
 
-/// A computation with the batch that it will see and the results that it had.
-pub struct Interpreted {
-    computation: Computation,
-    inputs: Vec<Vec<Array>>,
-    outputs: Vec<(String, Value)>,
-}
-
-/// The values of all variables of a run.
+/// The variables of an experiment, where the machine keeps them.
 pub enum Variables {
     /// In f32, for compiled code.
     Compiled(Store),
-    /// In f64.
+    /// In f64, for the reference evaluator.
     Interpreted(Session),
 }
 
-/// The generator's state while first values are computed.
-fn beginning(seed: u64) -> Moment {
-    Moment { seed, step: 0, example: 0, batch: 1 }
-}
-
-impl Machine {
-    /// For the interpreter.
-    pub fn interpreted(computation: Computation) -> Machine {
-        Machine::Interpreted(Box::new(Interpreted { computation, inputs: Vec::new(), outputs: Vec::new() }))
-    }
-
-    /// Sets input number `input` to a field's values in these rows.
-    pub fn feed(&mut self, input: usize, field: &Field, rows: &[u32]) {
-        match self {
-            Machine::Compiled(program) if feed::is_index(field) => {
-                feed::fill_index(field, rows, program.index_input_mut(input));
-            }
-            Machine::Compiled(program) => feed::fill(field, rows, program.input_mut(input)),
-            Machine::Interpreted(machine) => {
-                if machine.inputs.len() <= input {
-                    machine.inputs.resize(input + 1, Vec::new());
-                }
-                machine.inputs[input] = feed::arrays(field, rows);
-            }
-        }
-    }
-
-    /// Runs a step on what was fed.
-    ///
-    /// # Panics
-    /// When the variables are those of the other kind of machine: a fault of the caller.
-    pub fn run(&mut self, variables: &mut Variables, moment: Moment) {
-        match (self, variables) {
-            (Machine::Compiled(program), Variables::Compiled(store)) => program.run(store, moment),
-            (Machine::Interpreted(machine), Variables::Interpreted(session)) => {
-                machine.outputs = session.step(&machine.computation, &machine.inputs, moment);
-            }
-            (Machine::Compiled(_), Variables::Interpreted(_))
-            | (Machine::Interpreted(_), Variables::Compiled(_)) => {
-                panic!("a machine and variables of different kinds")
-            }
-        }
-    }
-
-    /// A scalar result of the last step.
-    pub fn scalar(&self, name: &str) -> f64 {
-        match self {
-            Machine::Compiled(program) => program.output(name).first().map_or(f64::NAN, |v| f64::from(*v)),
-            Machine::Interpreted(machine) => {
-                machine.value(name).and_then(|v| v.arrays().first()?.data.first()).copied().unwrap_or(f64::NAN)
-            }
-        }
-    }
-
-    /// Adds a result of the last step to a sum.
-    pub fn add_output(&self, name: &str, sum: &mut [f64]) {
-        match self {
-            Machine::Compiled(program) => {
-                sum.iter_mut().zip(program.output(name)).for_each(|(s, v)| *s += f64::from(*v));
-            }
-            Machine::Interpreted(machine) => {
-                let values = machine.value(name).and_then(|v| v.arrays().first());
-                let values = values.map_or(&[][..], |v| &v.data);
-                sum.iter_mut().zip(values).for_each(|(s, v)| *s += v);
-            }
-        }
-    }
-
-    /// All values of a result of the last step, of one example after the other.
-    pub fn output(&self, name: &str, index: bool) -> Vec<f64> {
-        match self {
-            Machine::Compiled(program) if index => {
-                program.index_output(name).iter().map(|v| f64::from(*v)).collect()
-            }
-            Machine::Compiled(program) => program.output(name).iter().map(|v| f64::from(*v)).collect(),
-            Machine::Interpreted(machine) => {
-                let arrays = machine.value(name).map_or(&[][..], Value::arrays);
-                arrays.iter().flat_map(|a| a.data.iter().copied()).collect()
-            }
-        }
-    }
-}
-
-impl Interpreted {
-    fn value(&self, name: &str) -> Option<&Value> {
-        self.outputs.iter().find(|(n, _)| n == name).map(|(_, value)| value)
-    }
-}
-
 impl Variables {
-    /// The first values of an experiment's variables, as their initialisers compute them.
+    /// Zeros for variables of these types.
     ///
     /// # Errors
-    /// When they do not fit into memory.
-    pub fn initial(experiment: &Experiment, interpret: bool) -> Result<Variables, Diagnostic> {
-        let moment = beginning(experiment.seed);
-        if interpret {
-            // Rounded to f32, so that both kinds of machine start from the same values.
-            let mut session = Session::initial(&experiment.variables, moment);
-            for array in &mut session.variables {
-                array.data.iter_mut().for_each(|v| *v = f64::from(*v as f32));
-            }
-            return Ok(Variables::Interpreted(session));
+    /// When there is not enough memory.
+    pub fn new(types: &[Type], options: &MachineOptions) -> Result<Variables, Diagnostic> {
+        if options.interpret {
+            let zeros = types.iter().map(|ty| Array::from_fn(&ty.shape, |_| 0.0)).collect();
+            return Ok(Variables::Interpreted(Session::new(zeros)));
         }
-        let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
-        let mut variables = Variables::Compiled(Store::new(&types)?);
-        for (i, variable) in experiment.variables.iter().enumerate() {
-            variables.set(VariableId(i as u32), &variable.ty, &initial_value(variable, moment).data);
-        }
-        Ok(variables)
+        Ok(Variables::Compiled(Store::new(types)?))
     }
 
-    /// The values of a variable.
-    pub fn get(&self, id: VariableId, ty: &Type) -> Vec<f64> {
+    /// The value of a variable, in f32.
+    pub fn get(&self, id: VariableId) -> Vec<f32> {
         match self {
-            Variables::Compiled(store) => match ty.dtype {
-                DType::Index(_) => store.indices(id).iter().map(|v| f64::from(*v)).collect(),
-                DType::F32 | DType::Bool => store.get(id).iter().map(|v| f64::from(*v)).collect(),
-            },
+            Variables::Compiled(store) => store.get(id).to_vec(),
             Variables::Interpreted(session) => {
-                session.variables.get(id.0 as usize).map_or_else(Vec::new, |a| a.data.clone())
+                session.variables[id.0 as usize].data.iter().map(|v| *v as f32).collect()
             }
         }
     }
 
-    /// Sets the values of a variable.
-    pub fn set(&mut self, id: VariableId, ty: &Type, values: &[f64]) {
+    /// Sets the value of a variable; as many numbers as it has elements.
+    pub fn set(&mut self, id: VariableId, values: &[f32]) {
         match self {
-            Variables::Compiled(store) => match ty.dtype {
-                DType::Index(_) => {
-                    store.indices_mut(id).iter_mut().zip(values).for_each(|(o, v)| *o = *v as i32);
-                }
-                DType::F32 | DType::Bool => {
-                    store.get_mut(id).iter_mut().zip(values).for_each(|(o, v)| *o = *v as f32);
-                }
-            },
+            Variables::Compiled(store) => store.get_mut(id).copy_from_slice(values),
             Variables::Interpreted(session) => {
-                session.variables[id.0 as usize].data.copy_from_slice(values);
+                for (to, from) in session.variables[id.0 as usize].data.iter_mut().zip(values) {
+                    *to = f64::from(*from);
+                }
             }
         }
     }
 
-    /// All values, for the reference evaluator.
-    pub fn arrays(&self, variables: &[Variable]) -> Vec<Array> {
-        let array = |(i, variable): (usize, &Variable)| {
-            Array::new(variable.ty.shape.clone(), self.get(VariableId(i as u32), &variable.ty))
-        };
-        variables.iter().enumerate().map(array).collect()
-    }
-
-    /// Whether a variable of floats has only finite values.
-    pub fn is_finite(&self, id: VariableId) -> bool {
-        const EXPONENT: u32 = 0x7f80_0000;
+    /// All values for the reference evaluator.
+    pub fn arrays(&self, types: &[Type]) -> Vec<Array> {
         match self {
-            // The largest exponent decides: whole numbers, so that the loop runs in wide vectors.
-            Variables::Compiled(store) => {
-                store.get(id).iter().map(|v| v.to_bits() & EXPONENT).fold(0, u32::max) != EXPONENT
-            }
-            Variables::Interpreted(session) => session.variables[id.0 as usize].data.iter().all(|v| v.is_finite()),
+            Variables::Interpreted(session) => session.variables.clone(),
+            Variables::Compiled(_) => (0..types.len())
+                .map(|i| {
+                    let values = self.get(VariableId(i as u32));
+                    Array::new(types[i].shape.clone(), values.into_iter().map(f64::from).collect())
+                })
+                .collect(),
         }
+    }
+}
+
+/// A computation that is ready to run.
+pub enum Task {
+    /// Machine code with its memory.
+    Compiled(Box<Program>),
+    /// The graph itself.
+    Interpreted(Box<Computation>),
+}
+
+impl Task {
+    /// Prepares a computation for batches of at most this many examples.
+    ///
+    /// # Errors
+    /// Faults of the compiler, and too little memory.
+    pub fn new(
+        computation: &Computation,
+        types: &[Type],
+        batch: usize,
+        options: &MachineOptions,
+    ) -> Result<Task, Diagnostic> {
+        if options.interpret {
+            return Ok(Task::Interpreted(Box::new(computation.clone())));
+        }
+        let which = if options.optimize { passes::Options::default() } else { passes::Options::bare() };
+        let (lowered, _) = passes::run(computation.clone(), &which)?;
+        let options_of_plan = PlanOptions { batch, tile: None, fuse: options.optimize };
+        let plan = plan(&lowered, types, &options_of_plan)?;
+        Ok(Task::Compiled(Box::new(Program::compile(plan, options.threads)?)))
+    }
+
+    /// Runs it on these rows of the tables; `rows` has the rows for each table. Returns the outputs in the
+    /// order of the computation, each with the values of all examples where it is per example.
+    pub fn run(&mut self, variables: &mut Variables, feed: &Feed, moment: Moment) -> Vec<Vec<f64>> {
+        match (self, variables) {
+            (Task::Compiled(program), Variables::Compiled(store)) => {
+                for (i, (input, rows)) in feed.fields.iter().zip(&feed.rows).enumerate() {
+                    let field = &feed.tables[input.table].fields[input.field];
+                    match field.dtype {
+                        DType::F32 | DType::Bool => batches::fill(field, rows, program.input_mut(i)),
+                        DType::Index(_) => batches::fill_indices(field, rows, program.index_input_mut(i)),
+                    }
+                }
+                program.run(store, moment);
+                let names: Vec<String> =
+                    program.plan().outputs.iter().map(|(name, _)| name.clone()).collect();
+                let value = |name: &String| program.output(name).iter().map(|v| f64::from(*v)).collect();
+                names.iter().map(value).collect()
+            }
+            (Task::Interpreted(computation), Variables::Interpreted(session)) => {
+                let inputs = feed.arrays();
+                let outputs = session.step(computation, &inputs, moment);
+                let flat = |value: &Value| value.arrays().iter().flat_map(|a| a.data.clone()).collect();
+                outputs.iter().map(|(_, value)| flat(value)).collect()
+            }
+            (Task::Compiled(_), Variables::Interpreted(_))
+            | (Task::Interpreted(_), Variables::Compiled(_)) => {
+                unreachable!("tasks and variables are made with the same options")
+            }
+        }
+    }
+}
+
+/// The data of one step: for each input of the graph its field and its rows.
+#[derive(Clone, Debug)]
+pub struct Feed<'a> {
+    /// All tables.
+    pub tables: &'a [Table],
+    /// The field of each input.
+    pub fields: &'a [InputField],
+    /// The rows of each input; all of one length.
+    pub rows: Vec<&'a [u32]>,
+}
+
+impl Feed<'_> {
+    /// The values for the reference evaluator.
+    pub fn arrays(&self) -> Vec<Vec<Array>> {
+        self.fields
+            .iter()
+            .zip(&self.rows)
+            .map(|(input, rows)| batches::arrays(&self.tables[input.table].fields[input.field], rows))
+            .collect()
     }
 }

@@ -1,0 +1,282 @@
+//! The training loop: stage by stage, epoch by epoch, step by step.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::batches::Order;
+use super::machine::{Feed, MachineOptions, Task, Variables};
+use super::measure::Gauge;
+use crate::base::{Diagnostic, Exit};
+use crate::interp::{Env, watch};
+use crate::ir::computation::Computation;
+use crate::ir::experiment::{Every, Experiment, Length, Stage};
+use crate::ir::op::Moment;
+use crate::passes::guard::guard;
+use crate::readers::Table;
+use crate::ty::Type;
+
+/// How a run goes.
+pub struct RunOptions<'a> {
+    /// What runs the steps.
+    pub machine: MachineOptions,
+    /// Stop each stage after this many steps.
+    pub max_steps: Option<u64>,
+    /// Set from outside to stop after the step under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// Something that happened, for whoever watches.
+pub enum Event<'a> {
+    /// A stage is compiled and begins.
+    Stage {
+        /// Which.
+        stage: &'a Stage,
+        /// Steps that it will take.
+        steps: u64,
+    },
+    /// A step is done.
+    Step {
+        /// Which stage.
+        stage: &'a Stage,
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The step, from 1.
+        step: u64,
+        /// Examples of the step.
+        examples: usize,
+        /// The loss of the step.
+        loss: f64,
+    },
+    /// A number for the log.
+    Record(Record),
+}
+
+/// One object of `metrics.jsonl`.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Record {
+    /// The stage's name.
+    pub stage: String,
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The step, from 1.
+    pub step: u64,
+    /// The split's name.
+    pub split: String,
+    /// The metric's name.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All stages are done.
+    Finished,
+    /// `stop` was set.
+    Interrupted,
+}
+
+/// Trains all stages. The variables hold the result, also after an error: then the last finite state.
+///
+/// # Errors
+/// A loss that is not finite (exit code 6), too little memory (5), faults of the compiler.
+pub fn run(
+    experiment: &Experiment,
+    tables: &[Table],
+    variables: &mut Variables,
+    options: &RunOptions,
+    watch: &mut dyn FnMut(Event),
+) -> Result<Ended, Diagnostic> {
+    let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
+    for (number, stage) in experiment.stages.iter().enumerate() {
+        let run = StageRun {
+            experiment,
+            tables,
+            types: &types,
+            options,
+            stage,
+            seed: seed(experiment.seed, number),
+        };
+        if run.run(variables, watch)? == Ended::Interrupted {
+            return Ok(Ended::Interrupted);
+        }
+    }
+    Ok(Ended::Finished)
+}
+
+/// The seed of a stage's random numbers.
+pub fn seed(seed: u64, stage: usize) -> u64 {
+    seed ^ (stage as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The computation of a stage's step as it runs: the loss as its one output, guarded updates.
+pub fn step_of(stage: &Stage, types: &[Type]) -> Computation {
+    let step = stage.step.clone();
+    let loss = step.outputs.iter().find(|(name, _)| name == "loss").map(|(_, node)| *node);
+    match loss {
+        Some(loss) => {
+            let step = Computation { outputs: vec![("loss".to_string(), loss)], ..step };
+            guard(step, loss, types)
+        }
+        None => step,
+    }
+}
+
+struct StageRun<'a> {
+    experiment: &'a Experiment,
+    tables: &'a [Table],
+    types: &'a [Type],
+    options: &'a RunOptions<'a>,
+    stage: &'a Stage,
+    seed: u64,
+}
+
+impl StageRun<'_> {
+    fn run(&self, variables: &mut Variables, watch: &mut dyn FnMut(Event)) -> Result<Ended, Diagnostic> {
+        let stage = self.stage;
+        let machine = &self.options.machine;
+        let computation = step_of(stage, self.types);
+        let mut task = Task::new(&computation, self.types, stage.batches[0].size, machine)?;
+        let mut gauges = Vec::new();
+        for measure in &stage.measures {
+            gauges.push((measure, Gauge::new(measure, self.tables, self.types, machine)?));
+        }
+        let steps = self.options.max_steps.map_or(stage.total_steps, |most| most.min(stage.total_steps));
+        watch(Event::Stage { stage, steps });
+        let mut orders: Vec<(u64, Order)> = Vec::new();
+        let (mut loss_sum, mut seen) = (0.0, 0usize);
+        for step in 1..=steps {
+            let epoch = (step - 1) / stage.steps_per_epoch + 1;
+            let rows = self.rows(step, &mut orders);
+            let feed = self.feed(&rows);
+            let examples = rows[0].len();
+            let moment = Moment { seed: self.seed, step, example: 0, batch: examples as u64 };
+            let outputs = task.run(variables, &feed, moment);
+            let loss = outputs[0][0];
+            if !loss.is_finite() {
+                return Err(self.diverged(&computation, variables, &feed, moment, loss));
+            }
+            loss_sum += loss * examples as f64;
+            seen += examples;
+            watch(Event::Step { stage, epoch, step, examples, loss });
+            let stopped = self.options.stop.load(Ordering::Relaxed);
+            let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
+            if epoch_ends || stopped {
+                let value = loss_sum / seen as f64;
+                watch(Event::Record(self.record(epoch, step, "train", "loss", value)));
+                (loss_sum, seen) = (0.0, 0);
+            }
+            if stopped {
+                return Ok(Ended::Interrupted);
+            }
+            for (measure, gauge) in &mut gauges {
+                let due = match measure.every {
+                    Every::Epochs(n) => epoch_ends && (epoch % n == 0 || step == steps),
+                    Every::Steps(n) => step % n == 0 || step == steps,
+                };
+                if due {
+                    let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
+                    let value = gauge.run(variables, self.types, self.tables, moment);
+                    watch(Event::Record(self.record(epoch, step, &measure.split, &measure.name, value)));
+                }
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: f64) -> Record {
+        let (split, name) = (split.to_string(), name.to_string());
+        Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
+    }
+
+    /// The rows of each `batch` statement at a step. A source shorter than the first starts over.
+    fn rows<'o>(&self, step: u64, orders: &'o mut Vec<(u64, Order)>) -> Vec<&'o [u32]> {
+        let mut places = Vec::new();
+        for (i, batch) in self.stage.batches.iter().enumerate() {
+            let rows = &self.tables[batch.rows.table].splits[batch.rows.split].rows;
+            let per_epoch = rows.len().div_ceil(batch.size) as u64;
+            let (epoch, index) = ((step - 1) / per_epoch, (step - 1) % per_epoch);
+            if orders.get(i).is_none_or(|(e, _)| *e != epoch) {
+                let order = if batch.in_order {
+                    Order::in_order(rows)
+                } else {
+                    Order::shuffled(rows, self.seed.wrapping_add(i as u64), epoch)
+                };
+                match orders.get_mut(i) {
+                    Some(slot) => *slot = (epoch, order),
+                    None => orders.push((epoch, order)),
+                }
+            }
+            places.push((index as usize, batch.size));
+        }
+        let orders: &'o Vec<(u64, Order)> = orders;
+        let all: Vec<&[u32]> =
+            places.iter().zip(orders).map(|((index, size), (_, order))| order.batch(*index, *size)).collect();
+        // All inputs of a step have as many examples as the shortest batch.
+        let shortest = all.iter().map(|rows| rows.len()).min().unwrap_or(0);
+        all.into_iter().map(|rows| &rows[..shortest]).collect()
+    }
+
+    fn feed<'r>(&'r self, rows: &[&'r [u32]]) -> Feed<'r> {
+        let source = |table: usize| {
+            let position = self.stage.batches.iter().position(|b| b.rows.table == table);
+            rows[position.unwrap_or(0)]
+        };
+        let rows = self.stage.inputs.iter().map(|input| source(input.table)).collect();
+        Feed { tables: self.tables, fields: &self.stage.inputs, rows }
+    }
+
+    /// Finds the first operation whose result is not finite, and says so.
+    fn diverged(
+        &self,
+        computation: &Computation,
+        variables: &Variables,
+        feed: &Feed,
+        moment: Moment,
+        loss: f64,
+    ) -> Diagnostic {
+        let arrays = variables.arrays(self.types);
+        let inputs = feed.arrays();
+        let env = Env { variables: &arrays, inputs: &inputs, moment };
+        let target = [computation.outputs[0].1];
+        let mut first = None;
+        watch(&computation.graph, &std::collections::HashMap::new(), &target, &env, &mut |id, value| {
+            let broken = value.arrays().iter().any(|a| a.data.iter().any(|v| !(*v as f32).is_finite()));
+            if broken && first.is_none() {
+                first = Some(id);
+            }
+        });
+        let title = format!(
+            "training diverged: the loss is {loss} at step {} of stage {}",
+            moment.step, self.stage.name
+        );
+        let diagnostic = Diagnostic::error("diverged", title)
+            .exit(Exit::Diverged)
+            .help("a smaller learning rate, gradient clipping or a check of the data usually helps; the weights before this step are saved");
+        match first {
+            Some(id) => {
+                let node = &computation.graph[id];
+                let what = match node.op.name {
+                    "variable" => {
+                        let id = node.attrs.get_int("id") as usize;
+                        let path = self.experiment.variables.get(id).map_or("a parameter", |v| v.path.as_str());
+                        format!("`{path}` is no longer finite: an earlier step's gradient was not")
+                    }
+                    op => format!("`{op}` is the first operation with a result that is not finite"),
+                };
+                diagnostic.label(node.span, what)
+            }
+            None => diagnostic.note("the same batch is finite in 64-bit arithmetic: an intermediate value leaves the range of 32-bit floats"),
+        }
+    }
+}
+
+/// How long a stage is, for people.
+pub fn length_text(length: Length) -> String {
+    match length {
+        Length::Epochs(1) => "1 epoch".to_string(),
+        Length::Epochs(n) => format!("{n} epochs"),
+        Length::Steps(1) => "1 step".to_string(),
+        Length::Steps(n) => format!("{n} steps"),
+    }
+}
