@@ -37,6 +37,11 @@ pub struct Pass {
 /// it, because sharing uncovers chances such as both branches of a `select` being one value.
 pub static PIPELINE: &[&Pass] = &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS];
 
+/// The pass of this name.
+pub fn find(name: &str) -> Option<&'static Pass> {
+    PIPELINE.iter().find(|pass| pass.name == name).copied()
+}
+
 /// Which passes run.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

@@ -3,7 +3,7 @@
 use nnc::interp::{Env, Value, evaluate};
 use nnc::ir::kernel::{Kernel, Source};
 use nnc::ir::op::Moment;
-use nnc::ir::{Array, Graph, Level, NodeId};
+use nnc::ir::{Array, Computation, Graph, Level, NodeId};
 use nnc::ty::{DType, Type};
 
 /// Numbers that look random and are the same in every run.
@@ -125,4 +125,30 @@ fn put<T: Clone>(list: &mut Vec<T>, at: usize, value: T, filler: T) {
         list.resize(at + 1, filler);
     }
     list[at] = value;
+}
+
+/// Asserts that two computations with the same leaves have the same outputs and updates.
+pub fn assert_same(x: &Computation, y: &Computation, sample: &Sample, tolerance: f64, note: &str) {
+    let values = |c: &Computation| {
+        let roots: Vec<NodeId> = c.roots().collect();
+        sample.evaluate(&c.graph, &roots)
+    };
+    let (xs, ys) = (values(x), values(y));
+    assert_eq!(xs.len(), ys.len(), "{note}: number of results");
+    for (i, (x, y)) in xs.iter().zip(&ys).enumerate() {
+        assert_eq!(x.arrays().len(), y.arrays().len(), "{note}: level of result {i}");
+        for (x, y) in x.arrays().iter().zip(y.arrays()) {
+            assert_close(&x.data, &y.data, tolerance, &format!("{note}: result {i}"));
+        }
+    }
+}
+
+/// Asserts that two tensors agree, relative to the largest element there is, at least 1.
+pub fn assert_close(x: &[f64], y: &[f64], tolerance: f64, note: &str) {
+    assert_eq!(x.len(), y.len(), "{note}: number of elements");
+    let scale = x.iter().filter(|v| v.is_finite()).fold(1.0, |scale: f64, v| scale.max(v.abs()));
+    for (i, (x, y)) in x.iter().zip(y).enumerate() {
+        let same = x == y || (x.is_nan() && y.is_nan());
+        assert!(same || (x - y).abs() <= tolerance * scale, "{note}, element {i}: {x} and {y}");
+    }
 }

@@ -2,3 +2,7 @@
 
 mod autodiff;
 mod harness;
+mod interp;
+mod passes;
+mod text;
+mod verify;

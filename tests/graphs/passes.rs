@@ -1,0 +1,316 @@
+//! What each pass makes of small graphs: the text before and after, and equal values.
+
+use nnc::ir::text::{parse, print};
+use nnc::ir::verify::verify;
+use nnc::ir::{Computation, NodeId};
+use nnc::{ops, passes};
+
+use super::harness::{Sample, assert_same};
+
+fn read(text: &str) -> Computation {
+    let computation = parse(text, ops::find).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    verify(&computation).unwrap_or_else(|fault| panic!("{fault}"));
+    computation
+}
+
+/// Runs one pass over a graph whose last node is its result; returns both texts.
+fn shown(pass: &str, text: &str) -> String {
+    let mut before = read(text);
+    if before.outputs.is_empty() {
+        before.outputs.push(("result".into(), NodeId(before.graph.len() as u32 - 1)));
+    }
+    let sample = Sample::draw(&before.graph, 3, 9);
+    let pass = passes::find(pass).expect("the pass");
+    let after = passes::run_pass(pass, before.clone()).unwrap_or_else(|fault| panic!("{}", fault.title));
+    assert_same(&before, &after, &sample, 1e-12, pass.name);
+    format!("{}--- {}\n{}", print(&before, None), pass.name, print(&after, None))
+}
+
+const LEAVES: &str = "%0 = input {index: 0} : each f32[3, 4]
+%1 = variable {id: 0} : once f32[4]
+";
+
+/// `LEAVES` and these lines through `simplify`.
+fn simplified(lines: &str) -> String {
+    shown("simplify", &format!("{LEAVES}{lines}"))
+}
+
+#[test]
+fn simplify_drops_neutral_elements() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 0.0} : once f32
+         %3 = broadcast %2 : once f32[3, 4]
+         %4 = constant {value: 1.0} : once f32
+         %5 = broadcast %4 : once f32[3, 4]
+         %6 = add %3, %0 : each f32[3, 4]
+         %7 = mul %6, %5 : each f32[3, 4]
+         %8 = sub %7, %3 : each f32[3, 4]
+         %9 = div %8, %5 : each f32[3, 4]
+         %10 = pow %9, %5 : each f32[3, 4]
+         %11 = tanh %10 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_moves_signs() {
+    insta::assert_snapshot!(simplified(
+        "%2 = neg %0 : each f32[3, 4]
+         %3 = neg %2 : each f32[3, 4]
+         %4 = add %3, %2 : each f32[3, 4]
+         %5 = sub %4, %2 : each f32[3, 4]
+         %6 = constant {value: -1.0} : once f32
+         %7 = broadcast %6 : once f32[3, 4]
+         %8 = mul %7, %5 : each f32[3, 4]
+         %9 = constant {value: 0.0} : once f32
+         %10 = broadcast %9 : once f32[3, 4]
+         %11 = sub %10, %8 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_writes_cheaper_arithmetic() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 8.0} : once f32
+         %3 = broadcast %2 : once f32[3, 4]
+         %4 = div %0, %3 : each f32[3, 4]
+         %5 = constant {value: 2.0} : once f32
+         %6 = broadcast %5 : once f32[3, 4]
+         %7 = pow %4, %6 : each f32[3, 4]
+         %8 = constant {value: 3.0} : once f32
+         %9 = broadcast %8 : once f32[3, 4]
+         %10 = div %7, %9 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_folds_constants_where_f32_agrees() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 0.5} : once f32
+         %3 = constant {value: 3.0} : once f32
+         %4 = mul %2, %3 : once f32
+         %5 = exp %4 : once f32
+         %6 = constant {value: 1000.0} : once f32
+         %7 = exp %6 : once f32
+         %8 = constant {value: 1.00000001} : once f32
+         %9 = constant {value: 1.0} : once f32
+         %10 = sub %8, %9 : once f32
+         output folded = %5
+         output infinite-in-f32 = %7
+         output cancels-in-f32 = %10"
+    ));
+}
+
+#[test]
+fn simplify_keeps_what_could_hide_a_nan() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 0.0} : once f32
+         %3 = broadcast %2 : once f32[3, 4]
+         %4 = mul %0, %3 : each f32[3, 4]
+         %5 = sub %4, %4 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_decides_known_conditions() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 1.0} : once f32
+         %3 = broadcast %2 : once f32[3, 4]
+         %4 = constant {value: 2.0} : once f32
+         %5 = broadcast %4 : once f32[3, 4]
+         %6 = lt %3, %5 : once bool[3, 4]
+         %7 = tanh %0 : each f32[3, 4]
+         %8 = select %6, %7, %0 : each f32[3, 4]
+         %9 = lt %0, %8 : each bool[3, 4]
+         %10 = and %9, %6 : each bool[3, 4]
+         %11 = select %10, %8, %8 : each f32[3, 4]
+         %12 = select %10, %11, %0 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_keeps_results_per_example() {
+    // The result is the same for all examples, but it is read per example.
+    insta::assert_snapshot!(simplified(
+        "%2 = broadcast %1 : once f32[3, 4]
+         %3 = le %0, %0 : each bool[3, 4]
+         %4 = select %3, %2, %2 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_joins_moves() {
+    insta::assert_snapshot!(simplified(
+        "%2 = transpose %0 {permutation: [1, 0]} : each f32[4, 3]
+         %3 = transpose %2 {permutation: [1, 0]} : each f32[3, 4]
+         %4 = reshape %3 : each f32[2, 6]
+         %5 = reshape %4 : each f32[12]
+         %6 = reverse %5 {axes: [0]} : each f32[12]
+         %7 = reverse %6 {axes: [0]} : each f32[12]
+         %8 = slice %7 {start: [2], extent: [10], stride: [1]} : each f32[10]
+         %9 = slice %8 {start: [1], extent: [4], stride: [2]} : each f32[4]
+         %10 = broadcast %9 : each f32[1, 4]
+         %11 = broadcast %10 : each f32[5, 4]
+         %12 = concat %11 {axis: 0} : each f32[5, 4]"
+    ));
+}
+
+#[test]
+fn simplify_repeats_a_moved_constant() {
+    insta::assert_snapshot!(simplified(
+        "%2 = constant {value: 3.0} : once f32
+         %3 = broadcast %2 : once f32[4, 3]
+         %4 = transpose %3 {permutation: [1, 0]} : once f32[3, 4]
+         %5 = mul %0, %4 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_lets_the_repeat_add_leading_axes() {
+    insta::assert_snapshot!(simplified(
+        "%2 = reshape %1 : once f32[1, 4]
+         %3 = broadcast %2 : once f32[3, 4]
+         %4 = reshape %1 : once f32[4, 1]
+         %5 = broadcast %4 : once f32[4, 3]
+         %6 = transpose %5 {permutation: [1, 0]} : once f32[3, 4]
+         %7 = add %3, %6 : once f32[3, 4]
+         %8 = add %0, %7 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_computes_before_it_repeats() {
+    insta::assert_snapshot!(simplified(
+        "%2 = broadcast %1 : once f32[3, 4]
+         %3 = constant {value: 0.5} : once f32
+         %4 = broadcast %3 : once f32[3, 4]
+         %5 = mul %2, %4 : once f32[3, 4]
+         %6 = tanh %5 : once f32[3, 4]
+         %7 = add %0, %6 : each f32[3, 4]"
+    ));
+}
+
+#[test]
+fn simplify_sums_equal_terms_by_a_factor() {
+    insta::assert_snapshot!(simplified(
+        "%2 = broadcast %1 : once f32[5, 4]
+         %3 = sum %2 {axes: [0, 1]} : once f32
+         %4 = reduce_max %2 {axes: [0]} : once f32[4]
+         %5 = reshape %0 : each f32[3, 1, 4]
+         %6 = broadcast %5 : each f32[3, 7, 4]
+         %7 = sum %6 {axes: [1]} : each f32[3, 4]
+         %8 = reshape %7 : each f32[3, 4, 1]
+         %9 = sum %8 {axes: [2]} : each f32[3, 4]
+         output all = %3
+         output maximum = %4
+         output inner = %9"
+    ));
+}
+
+#[test]
+fn cse_computes_equal_values_once() {
+    insta::assert_snapshot!(shown(
+        "cse",
+        "%0 = input {index: 0} : each f32[3]  # a
+         %1 = input {index: 0} : each f32[3]  # b
+         %2 = variable {id: 0} : once f32[3]  # b
+         %3 = add %0, %2 : each f32[3]  # first
+         %4 = add %2, %1 : each f32[3]  # second
+         %5 = sub %0, %2 : each f32[3]  # first
+         %6 = sub %2, %1 : each f32[3]  # the other way round
+         %7 = mul %3, %4 : each f32[3]
+         %8 = mul %5, %6 : each f32[3]
+         %9 = concat %7, %8 {axis: 0} : each f32[6]"
+    ));
+}
+
+#[test]
+fn cse_keeps_random_streams_and_signs_of_zero_apart() {
+    insta::assert_snapshot!(shown(
+        "cse",
+        "%0 = random_uniform {stream: 1, each: true} : each f32[3]
+         %1 = random_uniform {stream: 2, each: true} : each f32[3]
+         %2 = random_uniform {stream: 1, each: true} : each f32[3]
+         %3 = constant {value: 0.0} : once f32
+         %4 = constant {value: -0.0} : once f32
+         %5 = mul %0, %1 : each f32[3]
+         %6 = mul %2, %5 : each f32[3]
+         %7 = div %3, %4 : once f32
+         output draws = %6
+         output nan = %7"
+    ));
+}
+
+#[test]
+fn dce_keeps_outputs_and_updates() {
+    insta::assert_snapshot!(shown(
+        "dce",
+        "%0 = input {index: 0} : each f32[3]
+         %1 = variable {id: 0} : once f32[3]
+         %2 = tanh %0 : each f32[3]
+         %3 = mul %2, %1 : each f32[3]
+         %4 = sigmoid %0 : each f32[3]
+         %5 = batch_sum %0 : once f32[3]
+         output product = %3
+         update variable 0 = %5"
+    ));
+}
+
+#[test]
+fn decompose_expands_definitions() {
+    insta::assert_snapshot!(shown(
+        "decompose",
+        "%0 = input {index: 0} : each f32[3, 4]  # Net
+         %1 = variable {id: 0} : once f32[4]  # Net
+         %2 = mean %0 {axes: [0]} : each f32[4]  # Net.norm
+         %3 = stop_gradient %2 : each f32[4]  # Net.norm
+         %4 = batch_sum %1 : once f32[4]  # loss
+         %5 = mul %3, %4 : each f32[4]  # loss"
+    ));
+}
+
+fn broken(_: Computation) -> Computation {
+    panic!("no rule for {}", "this")
+}
+
+fn lawless(computation: Computation) -> Computation {
+    Computation { outputs: vec![("lost".into(), NodeId(77))], ..computation }
+}
+
+#[test]
+fn a_pass_at_fault_is_blamed_by_name() {
+    for (name, run) in [("broken", broken as fn(Computation) -> Computation), ("lawless", lawless)] {
+        let pass = passes::Pass { name, help: "", required: false, run };
+        let fault = passes::run_pass(&pass, read(LEAVES)).expect_err("a fault");
+        assert!(fault.title.contains(&format!("the pass `{name}`")), "{}", fault.title);
+        assert_eq!(fault.exit, nnc::base::Exit::Internal);
+    }
+}
+
+#[test]
+fn options_leave_passes_out() {
+    let reports = |options: &passes::Options| {
+        let (_, reports) = passes::run(read(LEAVES), options).expect("the passes run");
+        reports.iter().map(|report| report.pass).collect::<Vec<_>>()
+    };
+    assert_eq!(reports(&passes::Options::default()), ["decompose", "simplify", "cse", "simplify", "dce"]);
+    assert_eq!(reports(&passes::Options::bare()), ["decompose"]);
+    let off = vec!["simplify".to_string(), "decompose".to_string()];
+    assert_eq!(reports(&passes::Options { off }), ["decompose", "cse", "dce"]);
+}
+
+#[test]
+fn long_graphs_take_linear_time() {
+    // 20,000 layers in a row, every one with work for each pass; quadratic passes would not come back.
+    let mut text = LEAVES.to_string();
+    let mut last = 0;
+    text.push_str("%2 = constant {value: 1.0} : once f32\n%3 = broadcast %2 : once f32[3, 4]\n");
+    for layer in 0..20_000 {
+        let at = 4 + 2 * layer;
+        text.push_str(&format!("%{at} = mul %{last}, %3 : each f32[3, 4]\n"));
+        text.push_str(&format!("%{} = stop_gradient %{at} : each f32[3, 4]\n", at + 1));
+        last = at + 1;
+    }
+    text.push_str(&format!("output end = %{last}\n"));
+    let (after, _) = passes::run(read(&text), &passes::Options::default()).expect("the passes run");
+    assert_eq!(after.graph.len(), 1);
+}
