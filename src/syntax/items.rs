@@ -1,8 +1,8 @@
 //! Items, blocks and statements: from what the grammar matched to the tree.
 
 use super::ast::{
-    Block, Data, DataClause, Def, DefKind, DimExpr, ExprKind, Item, Let, Param, Pattern, Seed, Statement,
-    Train, TrainStatement, TypeExpr, Unit, Use,
+    Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
+    Statement, Train, TrainStatement, TypeExpr, Unit, Use,
 };
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
@@ -284,15 +284,17 @@ impl Builder {
     }
 }
 
-/// An expression in the middle of a block: nothing could use its value. (`if` may rebind names.)
+/// An expression in the middle of a block: nothing could use its value. (`if` may rebind names, and a call may be
+/// a check such as `require(...)`.)
 fn unused_value(statements: &[Statement]) -> Option<Box<Diagnostic>> {
     let (_, middle) = statements.split_last()?;
     let unused = middle.iter().find_map(|statement| match statement {
-        Statement::Expr(expr) if !matches!(expr.kind, ExprKind::If { .. }) => Some(expr),
+        Statement::Expr(Expr { kind: ExprKind::If { .. } | ExprKind::Call { .. }, .. }) => None,
+        Statement::Expr(expr) => Some(expr),
         _ => None,
     })?;
     Some(Box::new(
-        Diagnostic::error("unused-value", "the value of this expression is not used")
+        Diagnostic::error("no-effect", "this value is not used")
             .label(unused.span, "only the last expression of a block is its value")
             .help("name it with `let`, join it to its neighbour with an operator or `|>`, or take it out"),
     ))
