@@ -1,15 +1,15 @@
 //! Gradients by automatic differentiation against central differences, in f64, of the user's own loss.
 
-use super::feed::arrays;
+use super::batches::{Order, arrays};
 use super::machine::Variables;
-use super::stage::Batches;
-use super::stage_seed;
+use super::run::seed;
 use crate::base::Diagnostic;
 use crate::interp::{Env, evaluate};
-use crate::ir::experiment::{Experiment, Stage};
+use crate::ir::experiment::Experiment;
 use crate::ir::op::Moment;
 use crate::ir::{Array, NodeId};
 use crate::readers::Table;
+use crate::ty::Type;
 
 /// What was found for one parameter.
 #[derive(Clone, Debug)]
@@ -64,15 +64,25 @@ pub fn stage(
     let stage = &experiment.stages[index];
     let loss = stage.step.outputs.iter().find(|(name, _)| name == "loss");
     let loss = loss.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?.1;
-    let small = small_batch(stage, options.batch);
-    let seed = stage_seed(experiment.seed, index);
-    let mut batches = Batches::new(&small, tables, seed)?;
-    let count = batches.advance();
+    let seed = seed(experiment.seed, index);
+    let mut count = options.batch;
+    let mut orders = Vec::new();
+    for (i, from) in stage.batches.iter().enumerate() {
+        let rows = &tables[from.rows.table].splits[from.rows.split].rows;
+        let shuffled = || Order::shuffled(rows, seed.wrapping_add(i as u64), 0);
+        let order = if from.in_order { Order::in_order(rows) } else { shuffled() };
+        count = count.min(rows.len());
+        orders.push((from.rows.table, order));
+    }
+    let rows = |table: usize| {
+        orders.iter().find(|(t, _)| *t == table).map_or(&[][..], |(_, order)| order.batch(0, count))
+    };
     let inputs: Vec<Vec<Array>> = (stage.inputs.iter())
-        .map(|at| arrays(&tables[at.table].fields[at.field], batches.rows(at.table)))
+        .map(|at| arrays(&tables[at.table].fields[at.field], rows(at.table)))
         .collect();
     let moment = Moment { seed, step: 1, example: 0, batch: count as u64 };
-    let mut values = variables.arrays(&experiment.variables);
+    let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
+    let mut values = variables.arrays(&types);
     let scalar = |values: &[Array], node: NodeId| {
         let env = Env { variables: values, inputs: &inputs, moment };
         evaluate(&stage.step.graph, &[node], &env)[0].arrays()[0].data[0]
@@ -100,13 +110,6 @@ pub fn stage(
         seen(&judge(experiment.variable(*id).path.clone(), elements, &pairs));
     }
     Ok(())
-}
-
-/// The stage with another batch size.
-fn small_batch(stage: &Stage, batch: usize) -> Stage {
-    let mut small = stage.clone();
-    small.batches.iter_mut().for_each(|from| from.size = batch);
-    small
 }
 
 fn judge(path: String, elements: usize, pairs: &[Worst]) -> Checked {

@@ -7,6 +7,7 @@ use crate::interp::{Session, Value};
 use crate::ir::computation::VariableId;
 use crate::ir::experiment::InputField;
 use crate::ir::op::Moment;
+use crate::ir::plan::BufferId;
 use crate::ir::{Array, Computation};
 use crate::passes;
 use crate::passes::plan::{PlanOptions, plan};
@@ -123,10 +124,12 @@ impl Task {
                     }
                 }
                 program.run(store, moment);
-                let names: Vec<String> =
-                    program.plan().outputs.iter().map(|(name, _)| name.clone()).collect();
-                let value = |name: &String| program.output(name).iter().map(|v| f64::from(*v)).collect();
-                names.iter().map(value).collect()
+                let plan = program.plan();
+                let value = |(name, buffer): &(String, BufferId)| match plan.buffers[buffer.0 as usize].ty.dtype {
+                    DType::F32 | DType::Bool => program.output(name).iter().map(|v| f64::from(*v)).collect(),
+                    DType::Index(_) => program.index_output(name).iter().map(|v| f64::from(*v)).collect(),
+                };
+                plan.outputs.iter().map(value).collect()
             }
             (Task::Interpreted(computation), Variables::Interpreted(session)) => {
                 let inputs = feed.arrays();
