@@ -317,7 +317,11 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
         None if closes => format!("`{}`", stop.word(stop.ahead)),
         None => "the end of the line".to_string(),
     };
-    let diagnostic = Diagnostic::error("syntax", format!("expected {list}, found {found}"));
+    let mut diagnostic = Diagnostic::error("syntax", format!("expected {list}, found {found}"));
+    let keywords = wanted.iter().flat_map(|name| name.split('`').skip(1).step_by(2));
+    if let Some(near) = stop.found.and_then(|token| did_you_mean(token.text(stop.text), keywords)) {
+        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+    }
     let next_line = stop.found.is_some_and(|token| closes && is_first_on_line(stop, token));
     match (stop.found.filter(|_| !next_line), stop.before) {
         (Some(token), _) => {
