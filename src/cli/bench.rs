@@ -98,8 +98,9 @@ impl<'a> Bench<'a> {
             stage.batches.iter().map(|b| order(&tables[b.rows.table].splits[b.rows.split].rows)).collect();
         let sizes = stage.batches.iter().zip(&orders).map(|(b, o)| o.batch(0, b.size).len());
         let batch = sizes.min().unwrap_or(1);
-        let variables = driver::variables(experiment, options, None)
-            .map_err(|mut problems| problems.pop().unwrap_or_else(|| Diagnostic::internal("bench", "no memory")))?;
+        let variables = driver::variables(experiment, options, None).map_err(|mut problems| {
+            problems.pop().unwrap_or_else(|| Diagnostic::internal("bench", "no memory"))
+        })?;
         let task = Task::new(&step_of(stage, &types), &types, batch, options)?;
         Ok(Bench { stage, tables, orders, task, variables, seed, step: 0, batch })
     }
@@ -144,7 +145,13 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn report(args: &BenchArgs, stage: &Stage, bench: &Bench, mut times: Vec<Duration>, options: &MachineOptions) {
+fn report(
+    args: &BenchArgs,
+    stage: &Stage,
+    bench: &Bench,
+    mut times: Vec<Duration>,
+    options: &MachineOptions,
+) {
     times.sort_unstable();
     let seconds = |at: usize| times[at.min(times.len() - 1)].as_secs_f64();
     let (median, fastest, slow) = (seconds(times.len() / 2), seconds(0), seconds(times.len() * 9 / 10));

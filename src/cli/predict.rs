@@ -176,4 +176,3 @@ fn bind(
     };
     model.inputs.iter().map(one).collect()
 }
-

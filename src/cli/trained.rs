@@ -42,7 +42,7 @@ pub fn load(spec: &SpecArgs, weights: Option<&Path>, machine: &MachineArgs) -> R
         let folder = spec.file.clone();
         report = read_report(&folder)?;
         spec.file = text_of(&folder, &report);
-        for (name, value) in report["settings"].as_object().into_iter().flatten() {
+        for (name, value) in report["set"].as_object().into_iter().flatten() {
             if let Some(value) = value.as_str()
                 && !spec.set.iter().any(|(n, _)| n == name)
             {

@@ -77,9 +77,8 @@ pub fn stage(
     let rows = |table: usize| {
         orders.iter().find(|(t, _)| *t == table).map_or(&[][..], |(_, order)| order.batch(0, count))
     };
-    let inputs: Vec<Vec<Array>> = (stage.inputs.iter())
-        .map(|at| arrays(&tables[at.table].fields[at.field], rows(at.table)))
-        .collect();
+    let inputs: Vec<Vec<Array>> =
+        (stage.inputs.iter()).map(|at| arrays(&tables[at.table].fields[at.field], rows(at.table))).collect();
     let moment = Moment { seed, step: 1, example: 0, batch: count as u64 };
     let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
     let mut values = variables.arrays(&types);
@@ -105,7 +104,11 @@ pub fn stage(
             values[at].data[element] = old - step;
             let below = scalar(&values, loss);
             values[at].data[element] = old;
-            pairs.push(Worst { element, derived: derived[element], measured: (above - below) / (2.0 * step) });
+            pairs.push(Worst {
+                element,
+                derived: derived[element],
+                measured: (above - below) / (2.0 * step),
+            });
         }
         seen(&judge(experiment.variable(*id).path.clone(), elements, &pairs));
     }

@@ -2,6 +2,7 @@
 
 pub mod batches;
 pub mod cost;
+mod diverged;
 pub mod folder;
 pub mod gradcheck;
 pub mod machine;
