@@ -19,6 +19,7 @@ mod measure;
 mod model;
 mod optimizer;
 mod program;
+mod resolve;
 mod scope;
 mod selector;
 mod settings;
@@ -114,11 +115,13 @@ fn check_here(path: &Path, options: &CheckOptions) -> Checked {
 }
 
 fn elaborate(c: &mut Checker) -> Option<Experiment> {
+    resolve::resolve(c);
     let settings = c.all_settings();
     c.all_tables();
     let seed = file_seed(c);
     c.all_models();
     let stages = c.all_stages();
+    c.untrained_models(&stages);
     Some(Experiment {
         seed: c.options.seed.or(seed).unwrap_or(0),
         settings,
