@@ -7,14 +7,14 @@
 
 mod arith;
 mod body;
-mod builtins;
+pub mod builtins;
 mod call;
 mod checker;
 mod data;
 mod describe;
 mod expr;
 mod index;
-mod library;
+pub mod library;
 mod measure;
 mod model;
 mod optimizer;

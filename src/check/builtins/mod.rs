@@ -27,6 +27,7 @@ pub struct Builtin {
     pub doc: &'static str,
     /// Gives a layer: in a pipeline the input goes to the result, not to this call.
     pub makes_layer: bool,
+    /// Evaluates a call.
     pub run: for<'a> fn(&mut Checker<'a>, &Args<'a>) -> Eval<Value<'a>>,
 }
 
