@@ -2,4 +2,6 @@
 
 mod check;
 mod docs;
+mod misspelt;
 mod syntax;
+mod wrong;
