@@ -8,3 +8,5 @@ mod graphs;
 mod kernels;
 mod ops;
 mod plan;
+mod reference;
+mod stages;
