@@ -1,6 +1,6 @@
 //! The one test binary. `ops`: every operation; `graphs`: random graphs and what passes do to small ones;
 //! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
-//! makes of small graphs; `tidy`: the rules of the house.
+//! makes of small graphs; `readers`: files that are wrong in every way; `tidy`: the rules of the house.
 
 mod exec;
 mod files;
@@ -10,3 +10,5 @@ mod ops;
 mod plan;
 mod reference;
 mod stages;
+mod readers;
+mod tidy;
