@@ -4,5 +4,7 @@ mod autodiff;
 mod harness;
 mod interp;
 mod passes;
+mod properties;
+mod random;
 mod text;
 mod verify;

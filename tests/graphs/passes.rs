@@ -314,3 +314,13 @@ fn long_graphs_take_linear_time() {
     let (after, _) = passes::run(read(&text), &passes::Options::default()).expect("the passes run");
     assert_eq!(after.graph.len(), 1);
 }
+
+#[test]
+fn simplify_does_not_take_a_repeated_part_for_the_whole() {
+    // The repeat has the shape of what the part was taken from.
+    insta::assert_snapshot!(simplified(
+        "%2 = slice %1 {start: [0], extent: [1], stride: [3]} : once f32[1]
+         %3 = broadcast %2 : once f32[4]
+         %4 = mul %3, %1 : once f32[4]"
+    ));
+}
