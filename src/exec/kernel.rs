@@ -7,6 +7,7 @@ use crate::base::Diagnostic;
 use crate::ir::op::Moment;
 use crate::ir::plan::{Buffer, Plan, PlannedKernel, Work};
 use crate::jit::{Code, Context, Entry};
+use crate::kernels;
 
 /// One kernel.
 pub enum Kernel {
@@ -22,8 +23,8 @@ pub enum Kernel {
 #[derive(Default)]
 pub struct Scratch {
     addresses: Vec<*mut u8>,
-    /// Room for leaf kernels.
-    pub floats: Vec<f32>,
+    /// Room for hand-written kernels.
+    pub kernels: kernels::Scratch,
 }
 
 /// Facts of the running step.
@@ -89,7 +90,7 @@ impl Kernel {
                 // the plan keeps every loop within their buffers. The code outlives the kernels.
                 unsafe { (entry.function)(&context, scratch.addresses.as_ptr(), from as i64, to as i64) }
             }
-            Kernel::Product(product) => product.run(frame, part),
+            Kernel::Product(product) => product.run(frame, part, &mut scratch.kernels),
             Kernel::Leaf(leaf) => {
                 if part.worker == 0 {
                     leaf.run(frame, facts, scratch);

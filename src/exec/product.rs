@@ -1,7 +1,9 @@
 //! Matrix products: strides and extents of a planned product at one tile.
 
 use super::places::{Frame, Place};
-use crate::ir::plan::{Buffer, Extent, Gemm, Matrix, WriteMode};
+use crate::ir::plan::{self, Buffer, Extent, Gemm, WriteMode};
+use crate::kernels;
+use crate::kernels::gemm::{Matrix, gemm};
 
 /// A planned product with its places.
 #[derive(Clone, Debug)]
@@ -28,8 +30,8 @@ const DEPTH: usize = 16;
 impl Product {
     /// A product of a plan; `None` if it has more loops than [`DEPTH`].
     pub fn new(gemm: &Gemm, buffers: &[Buffer]) -> Option<Product> {
-        let place = |m: &Matrix| Place::new(buffers, m.buffer, m.offset);
-        let strides = |m: &Matrix| [m.row as isize, m.column as isize];
+        let place = |m: &plan::Matrix| Place::new(buffers, m.buffer, m.offset);
+        let strides = |m: &plan::Matrix| [m.row as isize, m.column as isize];
         (gemm.outer.len() <= DEPTH).then(|| Product {
             outer: gemm.outer.clone(),
             sizes: [gemm.m, gemm.n, gemm.k],
@@ -40,7 +42,7 @@ impl Product {
     }
 
     /// Runs all or a part of the rows at one tile.
-    pub fn run(&self, frame: &Frame, part: Part) {
+    pub fn run(&self, frame: &Frame, part: Part, scratch: &mut kernels::Scratch) {
         let [m, n, k] = self.sizes.map(|size| frame.count(size));
         // Rows in steps of 16, so that a part is made of whole register tiles.
         let share = m.div_ceil(part.workers).next_multiple_of(16);
@@ -68,7 +70,7 @@ impl Product {
                 }
                 adds |= steps[2] == 0 && i > 0;
             }
-            multiply([to - from, n, k], at, self.strides, adds);
+            multiply([to - from, n, k], at, self.strides, adds, scratch);
             let mut dim = self.outer.len();
             loop {
                 if dim == 0 {
@@ -85,10 +87,25 @@ impl Product {
     }
 }
 
-fn multiply([m, n, k]: [usize; 3], [a, b, c]: [*mut f32; 3], strides: [[isize; 2]; 3], adds: bool) {
+fn multiply(
+    [m, n, k]: [usize; 3],
+    [a, b, c]: [*mut f32; 3],
+    strides: [[isize; 2]; 3],
+    adds: bool,
+    scratch: &mut kernels::Scratch,
+) {
     let [[ra, ca], [rb, cb], [rc, cc]] = strides;
-    let beta = if adds { 1.0 } else { 0.0 };
-    // SAFETY: the plan gives extents and strides that stay within their buffers, and `c` overlaps neither
-    // `a` nor `b`.
-    unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c, rc, cc) }
+    if strides.as_flattened().iter().any(|stride| *stride < 0) {
+        // Operands read backwards are rare; the general routine takes any strides.
+        let beta = if adds { 1.0 } else { 0.0 };
+        // SAFETY: the plan gives extents and strides that stay within their buffers, and `c` overlaps
+        // neither `a` nor `b`.
+        return unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, ra, ca, b, rb, cb, beta, c, rc, cc) };
+    }
+    let size = |stride: isize| stride as usize;
+    let a = Matrix::new(a.cast_const(), size(ra), size(ca));
+    let b = Matrix::new(b.cast_const(), size(rb), size(cb));
+    let c = Matrix::new(c, size(rc), size(cc));
+    // SAFETY: as above.
+    unsafe { gemm(m, n, k, a, b, c, adds, scratch) }
 }

@@ -86,6 +86,11 @@ impl Graph {
         self.nodes.len()
     }
 
+    /// Keeps the first nodes only.
+    pub fn truncate(&mut self, nodes: usize) {
+        self.nodes.truncate(nodes);
+    }
+
     /// Whether there are no nodes.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()

@@ -6,7 +6,8 @@ use cranelift::prelude::*;
 use super::body::cast;
 use super::schedule::LANES;
 use crate::ir::kernel::Scalar;
-use crate::kernels::vecmath::{self, Arith};
+use crate::kernels::arith::Arith;
+use crate::kernels::vecmath;
 
 /// Emits each step as a vector instruction.
 struct Clif<'a, 'b>(&'a mut FunctionBuilder<'b>);

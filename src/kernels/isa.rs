@@ -53,3 +53,36 @@ impl Isa {
         })
     }
 }
+
+/// Compiles one `#[inline(always)]` body for each instruction set, as a function that takes the set as
+/// its first argument.
+macro_rules! versions {
+    ($(#[$doc:meta])* $vis:vis unsafe fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident;) => {
+        $(#[$doc])*
+        $vis unsafe fn $name(isa: $crate::kernels::isa::Isa, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2($($arg: $type),*) {
+                // SAFETY: the contract of the body is that of this function.
+                unsafe { $body($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+            unsafe fn avx512($($arg: $type),*) {
+                // SAFETY: the contract of the body is that of this function.
+                unsafe { $body($($arg),*) }
+            }
+            // SAFETY: the contract of the body is that of this function, and the processor has the set.
+            unsafe {
+                match isa.min($crate::kernels::isa::Isa::detected()) {
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::kernels::isa::Isa::Avx2 => avx2($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::kernels::isa::Isa::Avx512 => avx512($($arg),*),
+                    _ => $body($($arg),*),
+                }
+            }
+        }
+    };
+}
+pub(super) use versions;

@@ -46,6 +46,7 @@ pub struct Tile<'a> {
 /// Rows may repeat, but different rows of C do not overlap. `columns` fills NV vectors, the last
 /// completely if FULL and at least by one lane otherwise.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // the indices name registers
 unsafe fn run<V: Vector, const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
     // SAFETY: all addresses are those of the description; the last vector is masked unless full.
     unsafe {

@@ -1,11 +1,11 @@
 //! `broadcast`: repeats a tensor along new leading axes and along axes of extent 1.
 
-use super::common::shape_of;
+use super::common::{rearranged, shape_of};
 use super::sum_to;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -49,11 +49,9 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 }
 
 fn reference(call: &RefCall) -> Array {
-    let from = call.inputs[0];
-    let sources = sources(&from.shape, &call.ty.shape);
-    Array::from_fn(&call.ty.shape, |index| {
-        let index: Vec<usize> = sources.iter().map(|axis| axis.map_or(0, |axis| index[axis])).collect();
-        from.at(&index)
+    let sources = sources(&call.inputs[0].shape, &call.ty.shape);
+    rearranged(call, |index, from| {
+        from.iter_mut().zip(&sources).for_each(|(at, axis)| *at = axis.map_or(0, |axis| index[axis]));
     })
 }
 
@@ -76,6 +74,7 @@ pub static OP: Op = Op {
             Case::f32(&[&[]], Attrs::none().ints("shape", [5])),
             Case::f32(&[&[1]], Attrs::none().ints("shape", [33])),
             Case::f32(&[&[17]], Attrs::none().ints("shape", [17])),
+            Case::f32(&[&[9]], Attrs::none().ints("shape", [3, 9])).levels(&[Level::Once]),
             Case::f32(&[&[9]], Attrs::none().ints("shape", [4, 9])),
             Case::f32(&[&[3, 1, 7]], Attrs::none().ints("shape", [2, 3, 4, 7])),
         ]

@@ -1,6 +1,6 @@
 //! What several ops share: shape rules of elementwise ops, naive loops, sample sizes.
 
-use crate::ir::{Array, Attrs, Case, Mismatch, RefCall, Signature};
+use crate::ir::{Array, Attrs, Case, Level, Mismatch, RefCall, Signature};
 use crate::ty::{DType, Shape, Type};
 
 /// Sizes at which vector loops go wrong first.
@@ -103,15 +103,28 @@ pub fn map2(call: &RefCall, f: impl Fn(f64, f64) -> f64) -> Array {
     Array::new(call.ty.shape.clone(), pairs.map(|(x, y)| f(*x, *y)).collect())
 }
 
-/// Cases of an elementwise op with this many inputs, over [`SIZES`] and one larger shape.
+/// Each element is an element of input 0: the function writes its index there for an index of the result.
+pub fn rearranged(call: &RefCall, source: impl Fn(&[usize], &mut [usize])) -> Array {
+    let x = call.inputs[0];
+    let mut from = vec![0; x.shape.rank()];
+    Array::from_fn(&call.ty.shape, |index| {
+        source(index, &mut from);
+        x.at(&from)
+    })
+}
+
+/// Cases of an elementwise op with this many inputs, over [`SIZES`], larger shapes, and inputs that are the
+/// same for all examples.
 pub fn elementwise_cases(inputs: usize, low: f64, high: f64) -> Vec<Case> {
-    let sizes = SIZES.iter().map(|n| vec![*n]).chain([vec![], vec![3, 5], vec![2, 3, 9]]);
-    sizes
-        .map(|shape| {
-            let shapes = vec![shape.as_slice(); inputs];
-            Case::f32(&shapes, Attrs::none()).range(low, high)
-        })
-        .collect()
+    let case = |shape: &[usize]| Case::f32(&vec![shape; inputs], Attrs::none()).range(low, high);
+    let mut cases: Vec<Case> = SIZES.iter().map(|n| case(&[*n])).collect();
+    cases.extend([case(&[]), case(&[3, 5]), case(&[2, 3, 9])]);
+    for shared in 0..inputs {
+        let level = |i| if i == shared { Level::Once } else { Level::Each };
+        cases.push(case(&[17]).levels(&(0..inputs).map(level).collect::<Vec<_>>()));
+    }
+    cases.push(case(&[9]).levels(&vec![Level::Once; inputs]));
+    cases
 }
 
 /// A case over inputs of these element types and shapes.

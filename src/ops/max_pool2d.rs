@@ -4,8 +4,8 @@ use super::common::{need_f32, same_shape};
 use super::window::{DILATION, HIGH, LOW, STRIDE, Windows, for_each_tap, image, image_shape, pair};
 use crate::ir::kernel::{Leaf, Window};
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -147,7 +147,15 @@ fn cases(inputs: fn([usize; 3], [usize; 3]) -> Vec<[usize; 3]>) -> Vec<Case> {
         let shapes: Vec<&[usize]> = shapes.iter().map(|shape| shape.as_slice()).collect();
         Some(Case::f32(&shapes, windows.attrs().sizes("size", &size)))
     };
-    samples().into_iter().filter_map(case).collect()
+    with_shared(samples().into_iter().filter_map(case).collect())
+}
+
+/// One more case, with values that are the same for all examples.
+pub fn with_shared(mut cases: Vec<Case>) -> Vec<Case> {
+    if let Some(case) = cases.get(2) {
+        cases.push(case.clone().levels(&vec![Level::Once; case.inputs.len()]));
+    }
+    cases
 }
 
 /// The attribute for the extents of a pool's windows.

@@ -38,7 +38,7 @@ pub static MAXIMUM: Op = Op {
     name: "maximum",
     doc: "The larger of two elements.\n\n\
           `x: f32[..], y: f32[..] -> f32[..]`\n\n\
-          Where both are equal the gradient goes to `x`.\n\n\
+          Where both are equal the gradient goes to `x`. Of what is not a number, either may come out.\n\n\
           Example: `maximum([1, 5], [2, 3]) = [2, 5]`",
     attrs: &[],
     arity: Arity::Exactly(2),
@@ -46,7 +46,7 @@ pub static MAXIMUM: Op = Op {
     shape: elementwise,
     grad: Grad::Rule(maximum_grad),
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Max)),
-    reference: |call| map2(call, f64::max),
+    reference: |call| map2(call, |x, y| if x > y { x } else { y }),
     cases: || elementwise_cases(2, -2.0, 2.0),
 };
 
@@ -55,7 +55,7 @@ pub static MINIMUM: Op = Op {
     name: "minimum",
     doc: "The smaller of two elements.\n\n\
           `x: f32[..], y: f32[..] -> f32[..]`\n\n\
-          Where both are equal the gradient goes to `x`.\n\n\
+          Where both are equal the gradient goes to `x`. Of what is not a number, either may come out.\n\n\
           Example: `minimum([1, 5], [2, 3]) = [1, 3]`",
     attrs: &[],
     arity: Arity::Exactly(2),
@@ -63,6 +63,6 @@ pub static MINIMUM: Op = Op {
     shape: elementwise,
     grad: Grad::Rule(minimum_grad),
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Min)),
-    reference: |call| map2(call, f64::min),
+    reference: |call| map2(call, |x, y| if x < y { x } else { y }),
     cases: || elementwise_cases(2, -2.0, 2.0),
 };

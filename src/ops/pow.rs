@@ -31,6 +31,12 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
     vec![Some(dx), Some(dy)]
 }
 
+/// A negative base, infinite or not, has powers for whole exponents only; -0 counts as 0.
+fn power(x: f64, y: f64) -> f64 {
+    let broken = y.is_finite() && y.fract() != 0.0;
+    if x < 0.0 && broken { f64::NAN } else { (x + 0.0).powf(y) }
+}
+
 /// The record.
 pub static OP: Op = Op {
     name: "pow",
@@ -44,6 +50,6 @@ pub static OP: Op = Op {
     shape: elementwise,
     grad: Grad::Rule(grad),
     lower: Lower::Kernel(|_, _| Kernel::Map(Scalar::Pow)),
-    reference: |call| map2(call, f64::powf),
+    reference: |call| map2(call, power),
     cases: || elementwise_cases(2, 0.3, 2.5),
 };

@@ -39,7 +39,7 @@ pub static MAX: Op = Op {
     name: "reduce_max",
     doc: "The largest element along some axes, which vanish.\n\n\
           `x: f32[..] -> f32[..]`\n\n\
-          Equal maxima share the gradient.\n\n\
+          Equal maxima share the gradient. What is not a number may be passed over.\n\n\
           Example: `reduce_max([[1, 2], [4, 3]], axes: [1]) = [2, 4]`",
     attrs: AXES,
     arity: Arity::Exactly(1),
@@ -56,7 +56,7 @@ pub static MIN: Op = Op {
     name: "reduce_min",
     doc: "The smallest element along some axes, which vanish.\n\n\
           `x: f32[..] -> f32[..]`\n\n\
-          Equal minima share the gradient.\n\n\
+          Equal minima share the gradient. What is not a number may be passed over.\n\n\
           Example: `reduce_min([[1, 2], [4, 3]], axes: [1]) = [1, 3]`",
     attrs: AXES,
     arity: Arity::Exactly(1),

@@ -20,7 +20,7 @@ pub static OP: Op = Op {
     name: "relu",
     doc: "Each element where it is positive, else 0.\n\n\
           `x: f32[..] -> f32[..]`\n\n\
-          The gradient at 0 is 0.\n\n\
+          The gradient at 0 is 0. What is not a number stays so.\n\n\
           Example: `relu([-1, 0, 2]) = [0, 0, 2]`\n\n\
           Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.",
     attrs: &[],
@@ -33,6 +33,6 @@ pub static OP: Op = Op {
         let zero = zeros_like(b, x);
         maximum(b, x, zero)
     }),
-    reference: |call| map1(call, |x| x.max(0.0)),
+    reference: |call| map1(call, |x| if x < 0.0 { 0.0 } else { x }),
     cases: || elementwise_cases(1, -2.0, 2.0),
 };

@@ -1,6 +1,6 @@
 //! `reverse`: the elements along some axes in the opposite order.
 
-use super::common::{axes_of, known_axes};
+use super::common::{axes_of, known_axes, rearranged};
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, NodeId, Op,
@@ -29,10 +29,9 @@ fn kernel(sig: &Signature, ty: &Type) -> Kernel {
 
 fn reference(call: &RefCall) -> Array {
     let axes = known_axes(&call.ty.shape, call.attrs.get_ints("axes"));
-    Array::from_fn(&call.ty.shape, |index| {
-        let mut from = index.to_vec();
+    rearranged(call, |index, from| {
+        from.copy_from_slice(index);
         axes.iter().for_each(|axis| from[*axis] = call.ty.shape[*axis] - 1 - index[*axis]);
-        call.inputs[0].at(&from)
     })
 }
 

@@ -1,6 +1,6 @@
 //! `slice`: a part of a tensor, or every so-many-th element of it.
 
-use super::common::{per_axis, shape_of};
+use super::common::{per_axis, rearranged, shape_of};
 use super::{pad, reshape};
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
@@ -81,9 +81,8 @@ fn spread(b: &mut Builder, x: NodeId, stride: &[usize]) -> NodeId {
 
 fn reference(call: &RefCall) -> Array {
     let (start, stride) = (call.attrs.get_sizes("start"), call.attrs.get_sizes("stride"));
-    Array::from_fn(&call.ty.shape, |index| {
-        let from: Vec<usize> = (0..index.len()).map(|i| start[i] + stride[i] * index[i]).collect();
-        call.inputs[0].at(&from)
+    rearranged(call, |index, from| {
+        (0..index.len()).for_each(|i| from[i] = start[i] + stride[i] * index[i]);
     })
 }
 

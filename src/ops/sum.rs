@@ -4,8 +4,8 @@ use super::common::{axes_of, known_axes, need_f32, without};
 use super::{expand, scale};
 use crate::ir::kernel::Combine;
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -87,6 +87,7 @@ pub fn cases() -> Vec<Case> {
         case(&[4, 3, 5], &[1]),
         case(&[2, 3, 4], &[0, 1, 2]),
         case(&[7], &[]),
+        case(&[3, 17], &[0]).levels(&[Level::Once]),
     ]);
     cases
 }

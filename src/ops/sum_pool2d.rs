@@ -1,6 +1,6 @@
 //! `sum_pool2d` and its gradient; an average pool is a sum divided by a count.
 
-use super::max_pool2d::{SIZE, known_pool, pooled, result, samples, settings};
+use super::max_pool2d::{SIZE, known_pool, pooled, result, samples, settings, with_shared};
 use super::window::{DILATION, HIGH, LOW, STRIDE, Windows, for_each_tap, image, image_shape, pair};
 use crate::ir::kernel::{Leaf, Window};
 use crate::ir::{
@@ -85,7 +85,9 @@ fn grad_reference(call: &RefCall) -> Array {
 }
 
 fn cases() -> Vec<Case> {
-    samples().into_iter().map(|(x, size, w)| Case::f32(&[&x], w.attrs().sizes("size", &size))).collect()
+    let case =
+        |(x, size, w): ([usize; 3], [usize; 2], Windows)| Case::f32(&[&x], w.attrs().sizes("size", &size));
+    with_shared(samples().into_iter().map(case).collect())
 }
 
 fn grad_cases() -> Vec<Case> {

@@ -1,9 +1,10 @@
 //! `transpose`: the axes in another order.
 
+use super::common::rearranged;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
-    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, LevelRule, Lower, Mismatch, NodeId,
-    Op, RefCall, Signature,
+    Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
+    NodeId, Op, RefCall, Signature,
 };
 use crate::ty::{Shape, Type};
 
@@ -45,10 +46,8 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 
 fn reference(call: &RefCall) -> Array {
     let inverse = inverse(call.attrs);
-    let mut from = vec![0; inverse.len()];
-    Array::from_fn(&call.ty.shape, |index| {
+    rearranged(call, |index, from| {
         from.iter_mut().zip(&inverse).for_each(|(at, axis)| *at = index[*axis]);
-        call.inputs[0].at(&from)
     })
 }
 
@@ -76,6 +75,7 @@ pub static OP: Op = Op {
     cases: || {
         vec![
             Case::f32(&[&[7, 17]], Attrs::none().ints("permutation", [1, 0])),
+            Case::f32(&[&[9, 8]], Attrs::none().ints("permutation", [1, 0])).levels(&[Level::Once]),
             Case::f32(&[&[2, 3, 4]], Attrs::none().ints("permutation", [2, 0, 1])),
             Case::f32(&[&[3, 1, 9]], Attrs::none().ints("permutation", [0, 2, 1])),
             Case::f32(&[&[2, 3, 4, 5]], Attrs::none().ints("permutation", [0, 2, 1, 3])),

@@ -94,6 +94,7 @@ pub struct Data {
 
 /// A line in the braces of `data`.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // Trees are small; boxes would only burden every reader of the type.
 pub enum DataClause {
     /// `label: index<2> = category(column("diagnosis"))`
     Field {

@@ -171,6 +171,21 @@ fn in_clauses(stop: &Stop) -> Option<Diagnostic> {
             return Some(is_not_yet(stop, before, purpose));
         }
     }
+    if let (Some(before), Some(second)) = (stop.before, stop.segment.tokens.get(1))
+        && before.start == second.start
+        && matches!((first, before.text(stop.text)), ("batch", "from") | ("measure", "on" | "every" | "as"))
+    {
+        let word = before.text(stop.text);
+        return Some(
+            Diagnostic::error("syntax", format!("a value is missing between `{first}` and `{word}`"))
+                .label(stop.span(before), "expected an expression before this")
+                .help(if first == "batch" {
+                    "write `batch 64 from data.train`"
+                } else {
+                    "write `measure VALUE on data.test`"
+                }),
+        );
+    }
     let in_measure = stop.segment.tokens.iter().any(|t| t.text(stop.text) == "every");
     if first == "measure"
         && in_measure
@@ -229,7 +244,7 @@ fn wrong_symbol(stop: &Stop) -> Option<Diagnostic> {
                 format!("write `(x |> f) {symbol} y`"),
             )
         }
-        "*" if stop.word(before) == "*" => {
+        "*" if stop.text[found.end..].starts_with('*') => {
             error("`**` is not an operator", "found a second `*`", "a power is written `x^2`".to_string())
         }
         "(" | "[" if stop.at_start() || is_first_on_line(stop, found) => None,
@@ -280,8 +295,14 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
     if wanted.contains(&"an expression") {
         wanted.retain(|name| !matches!(*name, "a name" | "a text"));
     }
-    if wanted.contains(&"an operator") && stop.segment.open.is_empty() {
+    // The grammar looks for the block's end only where the statement could end.
+    if let Some(end) = wanted.iter().position(|name| matches!(*name, "`}`" | "the end of the statement")) {
+        wanted.remove(end);
         wanted.push("the end of the statement");
+    }
+    if wanted.iter().any(|name| matches!(*name, "an operator" | "the end of the statement")) {
+        // Behind an operand a call or an index may always stand; that is no news.
+        wanted.retain(|name| !matches!(*name, "`(`" | "`[`" | "`|>`" | "`=>`"));
     }
     wanted.truncate(6);
     let list = match wanted.split_last() {
@@ -296,8 +317,13 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
         None if closes => format!("`{}`", stop.word(stop.ahead)),
         None => "the end of the line".to_string(),
     };
-    let diagnostic = Diagnostic::error("syntax", format!("expected {list}, found {found}"));
-    match (stop.found, stop.before) {
+    let mut diagnostic = Diagnostic::error("syntax", format!("expected {list}, found {found}"));
+    let keywords = wanted.iter().flat_map(|name| name.split('`').skip(1).step_by(2));
+    if let Some(near) = stop.found.and_then(|token| did_you_mean(token.text(stop.text), keywords)) {
+        diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+    }
+    let next_line = stop.found.is_some_and(|token| closes && is_first_on_line(stop, token));
+    match (stop.found.filter(|_| !next_line), stop.before) {
         (Some(token), _) => {
             let mut diagnostic = diagnostic.label(stop.span(token), "this does not fit here");
             if let Some(open) = stop.segment.open.last()
@@ -361,11 +387,13 @@ fn plain(rule: Rule) -> Option<&'static str> {
         | measure_stmt | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => {
             "a training statement"
         }
-        clause | split_clause | field_clause | kw_split => "a field or `split`",
+        clause | field_clause => "a field",
+        split_clause | kw_split => "`split`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
         | assign_stmt | seed_item | kw_seed => "a statement",
-        EOI => "the end of the file",
-        WHITESPACE | COMMENT | nl | skip | sep | word_char | reserved | glob_head | glob_tail | path_part
-        | file | dim | stage | to | kw_if | call | index | index_to | field => return None,
+        EOI => "the end of the statement",
+        WHITESPACE | COMMENT | nl | skip | sep | more | operator | more_arrow | more_brace | more_else
+        | more_on | word_char | reserved | glob_head | glob_tail | path_part | file | dim | stage | to
+        | kw_if | call | index | index_to | field => return None,
     })
 }

@@ -1,8 +1,8 @@
 //! Items, blocks and statements: from what the grammar matched to the tree.
 
 use super::ast::{
-    Block, Data, DataClause, Def, DefKind, DimExpr, Item, Let, Param, Pattern, Seed, Statement, Train,
-    TrainStatement, TypeExpr, Unit, Use,
+    Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
+    Statement, Train, TrainStatement, TypeExpr, Unit, Use,
 };
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
@@ -168,7 +168,10 @@ impl Builder {
             while let Some(part) = parts.next() {
                 statements.push(b.statement(part)?);
             }
-            Ok(Block { statements, span: Some(span) })
+            match unused_value(&statements) {
+                Some(problem) => Err(problem),
+                None => Ok(Block { statements, span: Some(span) }),
+            }
         })
     }
 
@@ -279,4 +282,20 @@ impl Builder {
         }
         Ok(TrainStatement::Measure { value, on, every, alias, span })
     }
+}
+
+/// An expression in the middle of a block: nothing could use its value. (`if` may rebind names, and a call may be
+/// a check such as `require(...)`.)
+fn unused_value(statements: &[Statement]) -> Option<Box<Diagnostic>> {
+    let (_, middle) = statements.split_last()?;
+    let unused = middle.iter().find_map(|statement| match statement {
+        Statement::Expr(Expr { kind: ExprKind::If { .. } | ExprKind::Call { .. }, .. }) => None,
+        Statement::Expr(expr) => Some(expr),
+        _ => None,
+    })?;
+    Some(Box::new(
+        Diagnostic::error("no-effect", "this value is not used")
+            .label(unused.span, "only the last expression of a block is its value")
+            .help("name it with `let`, join it to its neighbour with an operator or `|>`, or take it out"),
+    ))
 }

@@ -4,9 +4,9 @@ use super::builder::Builder;
 use super::scan::{Token, TokenKind};
 use crate::base::{Diagnostic, limits};
 
-/// All such faults of a text.
-pub fn check(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic> {
-    let mut found = brackets(text, tokens, builder);
+/// The faults of single words.
+pub fn words(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
     let mut before: Option<Token> = None;
     for token in tokens {
         let span = builder.place(token.start, token.end);
@@ -17,12 +17,9 @@ pub fn check(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic>
                     .help("close it with `\"`; a line end inside a text is written `\\n`"),
             ),
             TokenKind::BadNumber => found.push(bad_number(token.text(text), builder, *token)),
-            TokenKind::Unknown => {
-                // Of a run of strange characters only the first is reported.
-                if !before.is_some_and(|b| b.kind == TokenKind::Unknown && b.end == token.start) {
-                    found.push(strange(text, builder, *token));
-                }
-            }
+            // Of a run of strange characters only the first is reported.
+            TokenKind::Unknown if before.is_some_and(|b| b.kind == token.kind && b.end == token.start) => {}
+            TokenKind::Unknown => found.push(strange(text, builder, *token)),
             TokenKind::Symbol => {
                 let doubled = before.is_some_and(|b| b.end == token.start && b.text(text) == "/");
                 if token.text(text) == "/" && doubled {
@@ -98,7 +95,8 @@ pub fn closing(open: &str) -> &'static str {
     }
 }
 
-fn brackets(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic> {
+/// The faults of the brackets.
+pub fn brackets(text: &str, tokens: &[Token], builder: &Builder) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut open: Vec<Token> = Vec::new();
     let place = |token: &Token| builder.place(token.start, token.end);

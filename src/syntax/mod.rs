@@ -5,14 +5,18 @@ mod builder;
 mod dump;
 mod explain;
 mod expr;
+mod format;
 mod grammar;
 mod items;
 mod lexical;
 mod literals;
+mod marks;
 mod parse;
 mod scan;
 mod segments;
+mod spacing;
 mod words;
 
 pub use dump::dump;
+pub use format::format;
 pub use parse::parse;

@@ -39,9 +39,9 @@ pub fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Diagn
 fn parse_here(file: FileId, text: &str) -> Result<File, Vec<Diagnostic>> {
     let tokens = scan(text);
     let builder = Builder::new(file, 0);
-    let lexical = lexical::check(text, &tokens, &builder);
-    if !lexical.is_empty() {
-        return Err(by_item(file, text, lexical));
+    let open = lexical::brackets(text, &tokens, &builder);
+    if !open.is_empty() {
+        return Err(by_item(file, text, open));
     }
     let items = piece(builder, text, &tokens)?;
     let comments = tokens
@@ -59,10 +59,15 @@ fn parse_here(file: FileId, text: &str) -> Result<File, Vec<Diagnostic>> {
 
 /// Parses a text whose brackets match. After an error the statement is blanked out and the rest is parsed again.
 fn piece(mut builder: Builder, text: &str, tokens: &[Token]) -> Result<Vec<Item>, Vec<Diagnostic>> {
-    let mut found = Vec::new();
+    let mut found = lexical::words(text, tokens, &builder);
     let mut work = text.to_string();
+    for at in found.iter().filter_map(|d| d.labels.first()).map(|l| l.span.start as usize - builder.base) {
+        blank_out(&mut work, at);
+    }
     let mut items = Vec::new();
-    loop {
+    // Each error costs a parse of the whole piece, so very long ones report fewer.
+    let most = (2 * limits::SPEC_BYTES / text.len().max(1)).min(limits::SYNTAX_ERRORS);
+    while found.len() < most {
         let at = match NnParser::parse(Rule::file, &work) {
             Ok(pairs) => {
                 for node in pairs.flat_map(|file| file.into_inner()) {
@@ -87,7 +92,7 @@ fn piece(mut builder: Builder, text: &str, tokens: &[Token]) -> Result<Vec<Item>
                 at
             }
         };
-        if found.len() >= limits::SYNTAX_ERRORS || !blank_out(&mut work, at) {
+        if !blank_out(&mut work, at) {
             break;
         }
     }
@@ -95,6 +100,7 @@ fn piece(mut builder: Builder, text: &str, tokens: &[Token]) -> Result<Vec<Item>
         return Ok(items);
     }
     found.sort_by_key(|diagnostic| diagnostic.labels.first().map_or(0, |label| label.span.start));
+    found.truncate(limits::SYNTAX_ERRORS);
     Err(found)
 }
 
@@ -134,7 +140,11 @@ fn by_item(file: FileId, text: &str, whole: Vec<Diagnostic>) -> Vec<Diagnostic> 
         let Some(part) = text.get(*start..end) else { continue };
         let tokens = scan(part);
         let builder = Builder::new(file, *start);
-        let wrong = lexical::check(part, &tokens, &builder);
+        let mut wrong = lexical::brackets(part, &tokens, &builder);
+        if tokens.iter().any(|token| token.kind == TokenKind::OpenText) {
+            // An open text has swallowed what follows it: the brackets say nothing.
+            wrong = lexical::words(part, &tokens, &builder);
+        }
         if wrong.is_empty() {
             found.extend(piece(builder, part, &tokens).err().unwrap_or_default());
         } else {

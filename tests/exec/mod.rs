@@ -1,6 +1,7 @@
 //! The code generator and the executor, on plans made by hand.
 
 mod build;
+mod code;
 mod functions;
 mod nests;
 mod products;

@@ -1,3 +1,4 @@
 //! Text fixtures: what the parts make of whole files, pinned as snapshots.
 
+mod docs;
 mod syntax;

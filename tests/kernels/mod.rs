@@ -1,4 +1,6 @@
 //! Kernels against plain reference loops.
 
+mod conv;
 mod gemm;
+mod pool;
 mod vecmath;

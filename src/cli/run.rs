@@ -1,0 +1,153 @@
+//! `nnc run`: compile, train, keep what came of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::progress::Progress;
+use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
+use crate::base::{Diagnostic, Exit};
+use crate::check::Checked;
+use crate::driver;
+use crate::ir::experiment::{Experiment, VariableKind};
+use crate::readers::mnist::hex;
+use crate::train::folder::RunFolder;
+use crate::train::{Ended, Event, RunOptions, weights};
+
+/// Arguments of `nnc run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// The folder for metrics, weights and the report of the run [default: runs/NAME, runs/NAME-2, ...]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Start from these weights; every parameter must be in the file, and nothing else
+    #[arg(long, value_name = "FILE.safetensors")]
+    init: Option<PathBuf>,
+    /// Stop each stage after this many steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_steps: Option<u64>,
+    /// Print JSON objects, one a line, instead of progress
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Outcome {
+    let begun = Instant::now();
+    let checked = args.spec.check()?;
+    let Some(experiment) = &checked.experiment else { return Ok(Exit::Spec) };
+    let at = |diagnostics: Vec<Diagnostic>| Stopped::at(&checked.sources, diagnostics);
+    if experiment.stages.is_empty() {
+        let nothing = Diagnostic::error(
+            "nothing-to-run",
+            format!("{}: there is no `train` block", args.spec.file.display()),
+        );
+        return Err(at(vec![nothing.help("add `train { batch .. minimize .. optimizer .. epochs .. }`")]));
+    }
+    let stop = interrupts()?;
+    let mut progress = Progress::new(args.json);
+    introduce(&progress, experiment, &checked);
+    let options = args.machine.options();
+    let mut variables = driver::variables(experiment, &options, args.init.as_deref()).map_err(at)?;
+    let mut folder = RunFolder::open(args.out.as_deref(), &args.spec.name())?;
+    for (_, source) in checked.sources.iter().filter(|(_, s)| !s.library).take(1) {
+        folder.write("spec.nn", source.text.as_bytes())?;
+    }
+
+    let run = RunOptions { machine: options, max_steps: args.max_steps, stop: &stop };
+    let mut disk: Result<(), Diagnostic> = Ok(());
+    let mut first_step = None;
+    let mut examples = 0u64;
+    let mut watch = |event: Event| {
+        match &event {
+            Event::Record(record) => {
+                if disk.is_ok() {
+                    disk = folder.record(record);
+                    // A full disk ends the run after this step; the weights are still tried.
+                    if disk.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+            }
+            Event::Step { examples: n, .. } => {
+                first_step.get_or_insert_with(|| begun.elapsed());
+                examples += *n as u64;
+            }
+            Event::Stage { .. } => {}
+        }
+        progress.event(&event);
+    };
+    let ended = driver::train(experiment, &checked.tables, &mut variables, &run, &mut watch);
+    progress.finish();
+
+    folder.weights(&weights::collect(experiment, &variables))?;
+    let report = json!({
+        "nnc": env!("CARGO_PKG_VERSION"),
+        "spec": args.spec.file.display().to_string(),
+        "spec_sha256": checked.sources.iter().find(|(_, s)| !s.library).map(|(_, s)| hex(&Sha256::digest(s.text.as_bytes()))),
+        "settings": experiment.settings.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        "seed": experiment.seed,
+        "data": checked.tables.iter().map(|t| json!({"name": t.name, "origin": t.origin, "sha256": t.digest})).collect::<Vec<_>>(),
+        "threads": options.threads,
+        "interpreted": options.interpret,
+        "ended": match &ended {
+            Ok(Ended::Finished) => "finished",
+            Ok(Ended::Interrupted) => "interrupted",
+            Err(_) => "failed",
+        },
+        "seconds_to_first_step": first_step.map(|t| t.as_secs_f64()),
+        "seconds": begun.elapsed().as_secs_f64(),
+        "examples": examples,
+    });
+    let report = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
+    folder.write("run.json", report.as_bytes())?;
+    disk?;
+    let ended = ended.map_err(|diagnostic| at(vec![diagnostic]))?;
+    progress.say(&format!(
+        "{} in {:.1} s; weights and metrics in {}",
+        if ended == Ended::Finished { "finished" } else { "interrupted" },
+        begun.elapsed().as_secs_f64(),
+        folder.path().display()
+    ));
+    Ok(if ended == Ended::Finished { Exit::Ok } else { Exit::Interrupted })
+}
+
+/// Says what is about to be trained, on which data.
+fn introduce(progress: &Progress, experiment: &Experiment, checked: &Checked) {
+    for table in &checked.tables {
+        progress.say(&format!("data {}: {}", table.name, table.origin));
+    }
+    for model in &experiment.models {
+        let prefix = format!("{}.", model.name);
+        let own = experiment
+            .variables
+            .iter()
+            .filter(|v| v.kind == VariableKind::Param && v.path.starts_with(&prefix));
+        let parameters: usize = own.map(|v| v.ty.shape.elements()).sum();
+        progress.say(&format!("model {}: {} parameters", model.name, terminal::thousands(parameters as u64)));
+    }
+}
+
+/// The first SIGINT or SIGTERM asks the run to stop after the step under way; the second ends the process.
+fn interrupts() -> Result<Arc<AtomicBool>, Diagnostic> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let count = AtomicUsize::new(0);
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        flag.store(true, Ordering::Relaxed);
+        if count.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+    })
+    .map_err(|error| Diagnostic::internal("run", format!("no handler for interrupts: {error}")))?;
+    Ok(stop)
+}

@@ -1,0 +1,251 @@
+//! Convolution over a run of examples, without im2col: each output pixel is a row of a matrix product
+//! whose taps are the rows of the kernel, summed in registers.
+//!
+//! Images are `[h, w, channels]`, weights `[kh, kw, channels / groups, out_channels]`, row-major.
+
+pub use super::conv_gradient::{input_gradient, weight_gradient};
+use super::depthwise;
+use super::gemm::{Product, product};
+use super::isa::Isa;
+use super::scratch::Scratch;
+use super::tile::Tiles;
+
+/// Windows over one image. Extents are `[h, w]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Extents of the input.
+    pub input: [usize; 2],
+    /// Number of channels of the input.
+    pub channels: usize,
+    /// Extents of the result.
+    pub output: [usize; 2],
+    /// Extents of the window.
+    pub kernel: [usize; 2],
+    /// Distance between windows.
+    pub stride: [usize; 2],
+    /// Distance between the taps of a window.
+    pub dilation: [usize; 2],
+    /// Rows and columns of padding before the input.
+    pub pad: [usize; 2],
+}
+
+impl Window {
+    /// Elements of one input.
+    pub fn input_elements(&self) -> usize {
+        self.input[0] * self.input[1] * self.channels
+    }
+
+    /// Number of windows.
+    pub fn windows(&self) -> usize {
+        self.output[0] * self.output[1]
+    }
+
+    /// Extents of the region that the windows cover, padding included.
+    pub(super) fn covered(&self) -> [usize; 2] {
+        [0, 1].map(|d| (self.output[d] - 1) * self.stride[d] + (self.kernel[d] - 1) * self.dilation[d] + 1)
+    }
+
+    /// Whether no window reaches outside of the input.
+    pub(super) fn inside(&self) -> bool {
+        let covered = self.covered();
+        self.pad == [0, 0] && covered[0] <= self.input[0] && covered[1] <= self.input[1]
+    }
+
+    /// The windows `start..end` along dimension `d` whose tap `tap` lies in the input.
+    pub(super) fn valid(&self, d: usize, tap: usize) -> (usize, usize) {
+        let shift = tap * self.dilation[d];
+        let start = self.pad[d].saturating_sub(shift).div_ceil(self.stride[d]);
+        let beyond = (self.input[d] + self.pad[d]).saturating_sub(shift).div_ceil(self.stride[d]);
+        let end = beyond.min(self.output[d]);
+        (start.min(end), end)
+    }
+}
+
+/// A convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// The windows; `channels` is the number of input channels.
+    pub window: Window,
+    /// Number of output channels.
+    pub out_channels: usize,
+    /// Channels are convolved in this many separate groups.
+    pub groups: usize,
+}
+
+impl Conv {
+    /// Input channels of a group.
+    pub fn group_in(&self) -> usize {
+        self.window.channels / self.groups
+    }
+
+    /// Output channels of a group.
+    pub fn group_out(&self) -> usize {
+        self.out_channels / self.groups
+    }
+
+    /// Elements of the weights.
+    pub fn weight_elements(&self) -> usize {
+        self.window.kernel[0] * self.window.kernel[1] * self.group_in() * self.out_channels
+    }
+
+    /// Elements of one result.
+    pub fn output_elements(&self) -> usize {
+        self.window.windows() * self.out_channels
+    }
+
+    /// Whether each channel is convolved alone.
+    pub(super) fn depthwise(&self) -> bool {
+        self.groups > 1 && self.group_in() == 1 && self.group_out() == 1
+    }
+}
+
+/// A run of examples in memory: where the first starts, and the distance from one to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<P> {
+    /// The first element of the first example.
+    pub start: P,
+    /// Elements from one example to the next.
+    pub stride: usize,
+}
+
+/// The image in which windows are looked up: the input itself, or a padded copy.
+pub(super) struct Padding {
+    /// Extents of the image that is read.
+    pub extents: [usize; 2],
+    /// Whether that is a copy.
+    pub copies: bool,
+}
+
+impl Padding {
+    pub(super) fn of(window: &Window) -> Padding {
+        if window.inside() {
+            Padding { extents: window.input, copies: false }
+        } else {
+            Padding { extents: window.covered(), copies: true }
+        }
+    }
+
+    /// Elements of a padded image.
+    pub(super) fn elements(&self, channels: usize) -> usize {
+        self.extents[0] * self.extents[1] * channels
+    }
+
+    /// Copies an input to the middle of a padded image whose border is 0 already.
+    ///
+    /// # Safety
+    /// The input is readable; `to` holds [`Padding::elements`] numbers.
+    pub(super) unsafe fn copy(&self, window: &Window, x: *const f32, to: *mut f32) {
+        let [top, left] = window.pad;
+        let rows = window.input[0].min(self.extents[0].saturating_sub(top));
+        let columns = window.input[1].min(self.extents[1].saturating_sub(left));
+        let c = window.channels;
+        for row in 0..rows {
+            // SAFETY: `rows` and `columns` are inside of both images.
+            unsafe {
+                let from = x.add(row * window.input[1] * c);
+                let to = to.add(((row + top) * self.extents[1] + left.min(self.extents[1])) * c);
+                std::ptr::copy_nonoverlapping(from, to, columns * c);
+            }
+        }
+    }
+}
+
+/// `y = conv(x, w)` for each example.
+///
+/// # Safety
+/// `x` and `y` hold `examples` examples at their strides, `w` the weights; `y` overlaps neither, and its
+/// examples do not overlap each other.
+pub unsafe fn forward(
+    conv: &Conv,
+    examples: usize,
+    x: Batch<*const f32>,
+    w: *const f32,
+    y: Batch<*mut f32>,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the same contract.
+    unsafe { forward_on(Isa::current(), conv, examples, x, w, y, scratch) }
+}
+
+/// # Safety
+/// As for [`forward`].
+pub(super) unsafe fn forward_on(
+    isa: Isa,
+    conv: &Conv,
+    examples: usize,
+    x: Batch<*const f32>,
+    w: *const f32,
+    y: Batch<*mut f32>,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: rows and taps stay inside of the image that `Padding` describes.
+    unsafe {
+        if conv.depthwise() {
+            return depthwise::forward(isa, &conv.window, examples, x, w, y);
+        }
+        let window = &conv.window;
+        let padding = Padding::of(window);
+        window_rows(conv, &padding, &mut scratch.rows);
+        let padded =
+            padding.copies.then(|| scratch.image.zeros(padding.elements(window.channels)).as_mut_ptr());
+        for example in 0..examples {
+            let mut image = x.start.add(example * x.stride);
+            if let Some(to) = padded {
+                padding.copy(window, image, to);
+                image = to;
+            }
+            let result = y.start.add(example * y.stride);
+            for group in 0..conv.groups {
+                let k = weight_taps(conv, &padding, group, &mut scratch.taps);
+                let p = Product {
+                    m: window.windows(),
+                    n: conv.group_out(),
+                    k,
+                    a: image,
+                    a_step: 1,
+                    b: w.add(group * conv.group_out()),
+                    b_step: conv.out_channels as isize,
+                    c: result.add(group * conv.group_out()),
+                    taps: &scratch.taps,
+                    accumulate: false,
+                };
+                product(Tiles::of(isa), &p, |i| scratch.rows[i]);
+            }
+        }
+    }
+}
+
+/// For each window its offsets in the (padded) input and in the result.
+fn window_rows(conv: &Conv, padding: &Padding, rows: &mut Vec<(isize, isize)>) {
+    let Window { output, stride, channels, .. } = conv.window;
+    rows.clear();
+    for oy in 0..output[0] {
+        for ox in 0..output[1] {
+            let a = (oy * stride[0] * padding.extents[1] + ox * stride[1]) * channels;
+            let c = (oy * output[1] + ox) * conv.out_channels;
+            rows.push((a as isize, c as isize));
+        }
+    }
+}
+
+/// The offsets of the taps in the window and in the weights; gives the length of each.
+fn weight_taps(conv: &Conv, padding: &Padding, group: usize, taps: &mut Vec<(isize, isize)>) -> usize {
+    let Window { kernel, dilation, channels, .. } = conv.window;
+    taps.clear();
+    let width = padding.extents[1];
+    if conv.groups == 1 && dilation[1] == 1 {
+        for ky in 0..kernel[0] {
+            let a = ky * dilation[0] * width * channels;
+            taps.push((a as isize, (ky * kernel[1] * channels * conv.out_channels) as isize));
+        }
+        return kernel[1] * channels;
+    }
+    for ky in 0..kernel[0] {
+        for kx in 0..kernel[1] {
+            let a = (ky * dilation[0] * width + kx * dilation[1]) * channels + group * conv.group_in();
+            let b = (ky * kernel[1] + kx) * conv.group_in() * conv.out_channels;
+            taps.push((a as isize, b as isize));
+        }
+    }
+    conv.group_in()
+}
