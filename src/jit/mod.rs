@@ -1,6 +1,6 @@
 //! Floor 5: loop nests to machine code, by Cranelift.
 //!
-//! A [`Nest`] becomes one function over a range of its outermost loop. Its addresses are arguments, so
+//! A [`Nest`](crate::ir::plan::Nest) becomes one function over a range of its outermost loop. Its addresses are arguments, so
 //! nests that differ in buffers and offsets alone share a function. `loops` brings a nest into a normal
 //! form, `schedule` decides the order of loops and what goes into vector lanes, `emit`, `body`, `memory` and
 //! `math` generate code, `module` makes it executable.

@@ -292,7 +292,7 @@ fn unroll(loops: &Loops, needed: &[Vec<bool>; 2]) -> usize {
     let hot = if loops.reduced > 0 { &needed[0] } else { &needed[1] };
     let loads = loops.body.iter().zip(hot).filter(|(inst, n)| **n && matches!(inst, Inst::Load(_))).count();
     let fit = 48 / (arithmetic(loops, hot) + loads + 1);
-    let most = if reductions > 0 { 8 / reductions } else { 4 };
+    let most = 8usize.checked_div(reductions).unwrap_or(4);
     let fit = fit.min(most).max(1);
     // A power of two, so that blocks divide the usual extents.
     1 << fit.ilog2()
