@@ -15,7 +15,7 @@ use crate::base::{Diagnostic, Exit};
 use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::{Experiment, VariableKind};
-use crate::readers::mnist::hex;
+use crate::readers::hex;
 use crate::train::folder::RunFolder;
 use crate::train::{Ended, Event, RunOptions, weights};
 
