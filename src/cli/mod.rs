@@ -1,11 +1,18 @@
 //! Floor 9: the command line, one file per sub-command; the only place that prints and exits.
 
+mod bench;
 mod check;
 mod emit;
+mod eval;
 mod fmt;
+mod gradcheck;
+mod ops;
+mod plan;
+mod predict;
 mod progress;
 mod run;
 mod terminal;
+mod trained;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -31,14 +38,26 @@ enum Command {
     Run(run::RunArgs),
     /// Check everything short of running; shows all errors
     Check(check::CheckArgs),
+    /// Show layers, operations and memory before any work
+    Plan(plan::PlanArgs),
+    /// Make the measurements of a spec with trained weights
+    Eval(eval::EvalArgs),
+    /// Print a trained model's results for rows of the data
+    Predict(predict::PredictArgs),
+    /// Time training steps
+    Bench(bench::BenchArgs),
+    /// Compare the gradients of a spec's losses with finite differences
+    Gradcheck(gradcheck::GradcheckArgs),
     /// Print what the compiler makes of a file, stage by stage
     Emit(emit::EmitArgs),
     /// Format specs
     Fmt(fmt::FmtArgs),
+    /// Document layers, functions and primitive operations
+    Ops(ops::OpsArgs),
 }
 
 /// What every command that reads a spec takes.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct SpecArgs {
     /// The spec, a `.nn` file
     file: PathBuf,
@@ -157,7 +176,13 @@ fn dispatch(command: &Command) -> Outcome {
     match command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::check(args),
+        Command::Plan(args) => plan::plan(args),
+        Command::Eval(args) => eval::eval(args),
+        Command::Predict(args) => predict::predict(args),
+        Command::Bench(args) => bench::bench(args),
+        Command::Gradcheck(args) => gradcheck::gradcheck(args),
         Command::Emit(args) => emit::emit(args),
         Command::Fmt(args) => fmt::fmt(args),
+        Command::Ops(args) => ops::ops(args),
     }
 }

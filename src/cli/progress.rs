@@ -74,6 +74,7 @@ impl Progress {
                 }
             }
             Event::Record(record) => self.record(record),
+            Event::Epoch { .. } => {}
         }
     }
 

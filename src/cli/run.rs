@@ -1,12 +1,13 @@
 //! `nnc run`: compile, train, keep what came of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::progress::Progress;
@@ -15,9 +16,11 @@ use crate::base::{Diagnostic, Exit};
 use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::{Experiment, VariableKind};
+use crate::kernels::isa::Isa;
+use crate::readers::Table;
 use crate::readers::hex;
 use crate::train::folder::RunFolder;
-use crate::train::{Ended, Event, RunOptions, weights};
+use crate::train::{Ended, Event, MachineOptions, RunOptions, weights};
 
 /// Arguments of `nnc run`.
 #[derive(Debug, Args)]
@@ -63,26 +66,36 @@ pub fn run(args: &RunArgs) -> Outcome {
         folder.write("spec.nn", source.text.as_bytes())?;
     }
 
+    let mut report = report(args, experiment, &checked, &options);
+    write_report(&folder, &report)?;
+
     let run = RunOptions { machine: options, max_steps: args.max_steps, stop: &stop };
     let mut disk: Result<(), Diagnostic> = Ok(());
     let mut first_step = None;
     let mut examples = 0u64;
+    let mut saved = Instant::now();
     let mut watch = |event: Event| {
         match &event {
             Event::Record(record) => {
                 if disk.is_ok() {
                     disk = folder.record(record);
-                    // A full disk ends the run after this step; the weights are still tried.
-                    if disk.is_err() {
-                        stop.store(true, Ordering::Relaxed);
-                    }
                 }
             }
             Event::Step { examples: n, .. } => {
                 first_step.get_or_insert_with(|| begun.elapsed());
                 examples += *n as u64;
             }
+            Event::Epoch { variables } => {
+                if disk.is_ok() && saved.elapsed() >= SAVE_EVERY {
+                    disk = folder.weights(&weights::collect(experiment, variables));
+                    saved = Instant::now();
+                }
+            }
             Event::Stage { .. } => {}
+        }
+        if disk.is_err() {
+            // A full disk ends the run after this step; the weights are still tried.
+            stop.store(true, Ordering::Relaxed);
         }
         progress.event(&event);
     };
@@ -90,26 +103,17 @@ pub fn run(args: &RunArgs) -> Outcome {
     progress.finish();
 
     folder.weights(&weights::collect(experiment, &variables))?;
-    let report = json!({
-        "nnc": env!("CARGO_PKG_VERSION"),
-        "spec": args.spec.file.display().to_string(),
-        "spec_sha256": checked.sources.iter().find(|(_, s)| !s.library).map(|(_, s)| hex(&Sha256::digest(s.text.as_bytes()))),
-        "settings": experiment.settings.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "seed": experiment.seed,
-        "data": checked.tables.iter().map(|t| json!({"name": t.name, "origin": t.origin, "sha256": t.digest})).collect::<Vec<_>>(),
-        "threads": options.threads,
-        "interpreted": options.interpret,
-        "ended": match &ended {
-            Ok(Ended::Finished) => "finished",
-            Ok(Ended::Interrupted) => "interrupted",
-            Err(_) => "failed",
-        },
-        "seconds_to_first_step": first_step.map(|t| t.as_secs_f64()),
-        "seconds": begun.elapsed().as_secs_f64(),
-        "examples": examples,
-    });
-    let report = serde_json::to_string_pretty(&report).unwrap_or_default() + "\n";
-    folder.write("run.json", report.as_bytes())?;
+    report["ended"] = match &ended {
+        Ok(Ended::Finished) => "finished",
+        Ok(Ended::Interrupted) => "interrupted",
+        Err(problem) if problem.exit == Exit::Diverged => "diverged",
+        Err(_) => "failed",
+    }
+    .into();
+    report["seconds_to_first_step"] = first_step.map(|t| t.as_secs_f64()).into();
+    report["seconds"] = begun.elapsed().as_secs_f64().into();
+    report["examples"] = examples.into();
+    write_report(&folder, &report)?;
     disk?;
     let ended = ended.map_err(|diagnostic| at(vec![diagnostic]))?;
     progress.say(&format!(
@@ -119,6 +123,40 @@ pub fn run(args: &RunArgs) -> Outcome {
         folder.path().display()
     ));
     Ok(if ended == Ended::Finished { Exit::Ok } else { Exit::Interrupted })
+}
+
+/// How old the weights in the folder may grow while a run goes on.
+const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+/// What is known of a run when it starts: enough to repeat it.
+fn report(args: &RunArgs, experiment: &Experiment, checked: &Checked, options: &MachineOptions) -> Value {
+    let main = checked.sources.iter().find(|(_, s)| !s.library);
+    let hash = main.map(|(_, s)| hex(&Sha256::digest(s.text.as_bytes())));
+    let table = |t: &Table| json!({"name": t.name, "origin": t.origin, "sha256": t.digest, "rows": t.rows});
+    let params = experiment.variables.iter().filter(|v| v.kind == VariableKind::Param);
+    json!({
+        "nnc": env!("CARGO_PKG_VERSION"),
+        "spec": args.spec.file.display().to_string(),
+        "spec_sha256": hash,
+        "settings": experiment.settings.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "set": args.spec.set.iter().cloned().collect::<BTreeMap<_, _>>(),
+        "seed": experiment.seed,
+        "data_dir": args.spec.data.as_ref().map(|dir| dir.display().to_string()),
+        "data": checked.tables.iter().map(table).collect::<Vec<_>>(),
+        "init": args.init.as_ref().map(|path| path.display().to_string()),
+        "max_steps": args.max_steps,
+        "parameters": params.map(|v| v.ty.shape.elements()).sum::<usize>(),
+        "threads": options.threads,
+        "isa": format!("{:?}", Isa::current()).to_lowercase(),
+        "interpreted": options.interpret,
+        "ended": null,
+    })
+}
+
+fn write_report(folder: &RunFolder, report: &Value) -> Result<(), Diagnostic> {
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|error| Diagnostic::internal("the report of the run", error.to_string()))?;
+    folder.write("run.json", (text + "\n").as_bytes())
 }
 
 /// Says what is about to be trained, on which data.

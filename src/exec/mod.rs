@@ -12,5 +12,5 @@ mod program;
 mod schedule;
 mod store;
 
-pub use program::Program;
+pub use program::{Program, arena_bytes};
 pub use store::Store;

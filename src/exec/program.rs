@@ -252,6 +252,12 @@ impl Drop for Program {
     }
 }
 
+/// The size in bytes of each arena that a plan's program has with at most this many threads. The variables
+/// have memory of their own and count 0.
+pub fn arena_bytes(plan: &Plan, threads: usize) -> Vec<usize> {
+    sizes(plan, workers(plan, threads))
+}
+
 /// The size in bytes of each arena; the variables have their own memory.
 fn sizes(plan: &Plan, workers: usize) -> Vec<usize> {
     let mut sizes: Vec<usize> = plan.arena_bytes.iter().map(|bytes| bytes.next_multiple_of(64)).collect();

@@ -7,6 +7,7 @@ mod conv_gradient;
 mod depthwise;
 pub mod gemm;
 pub mod isa;
+pub mod peak;
 pub mod pool;
 pub mod random;
 pub mod rows;

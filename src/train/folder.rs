@@ -1,7 +1,7 @@
 //! The folder of a run: the spec as run, what it was run with, the metrics, the weights.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::run::Record;
@@ -12,7 +12,8 @@ use crate::readers::safetensors::{self, Tensors, write_whole};
 /// An open run folder; nobody else writes to it while this lives.
 pub struct RunFolder {
     path: PathBuf,
-    lock: PathBuf,
+    /// Locked as long as it is open: the system releases it however this process ends.
+    _lock: File,
     metrics: File,
 }
 
@@ -36,11 +37,14 @@ impl RunFolder {
                 RunFolder::at(path)
             }
             None => {
+                fs::create_dir_all("runs").map_err(|error| refuse(Path::new("runs"), error))?;
                 for number in 1..10_000 {
                     let suffix = if number == 1 { String::new() } else { format!("-{number}") };
                     let path = Path::new("runs").join(format!("{name}{suffix}"));
-                    if !path.exists() {
-                        return RunFolder::at(&path);
+                    match fs::create_dir(&path) {
+                        Ok(()) => return RunFolder::at(&path),
+                        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                        Err(error) => return Err(refuse(&path, error)),
                     }
                 }
                 Err(refuse(Path::new("runs"), format!("holds 10,000 runs of {name}")))
@@ -50,24 +54,20 @@ impl RunFolder {
 
     fn at(path: &Path) -> Result<RunFolder, Diagnostic> {
         fs::create_dir_all(path).map_err(|error| refuse(path, error))?;
-        let lock = path.join(".lock");
-        if let Err(error) = OpenOptions::new().write(true).create_new(true).open(&lock) {
-            let in_use = error.kind() == std::io::ErrorKind::AlreadyExists;
-            return Err(if in_use {
-                refuse(path, "another run writes here (remove .lock if that run is gone)")
-            } else {
-                refuse(path, error)
-            });
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path).map_err(|error| refuse(&lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(refuse(path, "another run writes here")),
+            Err(TryLockError::Error(error)) => return Err(refuse(&lock_path, error)),
         }
         let file = path.join("metrics.jsonl");
-        match File::create(&file) {
-            Ok(metrics) => Ok(RunFolder { path: path.to_path_buf(), lock, metrics }),
-            Err(error) => {
-                // The folder is given back as it was found.
-                let _ = fs::remove_file(&lock);
-                Err(refuse(&file, error))
-            }
-        }
+        let metrics = OpenOptions::new().write(true).create_new(true).open(&file);
+        let metrics = metrics.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => refuse(path, "holds an earlier run, which is not overwritten"),
+            _ => refuse(&file, error),
+        })?;
+        Ok(RunFolder { path: path.to_path_buf(), _lock: lock, metrics })
     }
 
     /// Where it is.
@@ -104,7 +104,7 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        // Nothing to be done if it fails: the next run says what to do about a lock left behind.
-        let _ = fs::remove_file(&self.lock);
+        // The lock goes with its file handle; a name left behind does no harm.
+        let _ = fs::remove_file(self.path.join(".lock"));
     }
 }

@@ -7,6 +7,7 @@ use crate::interp::{Session, Value};
 use crate::ir::computation::VariableId;
 use crate::ir::experiment::InputField;
 use crate::ir::op::Moment;
+use crate::ir::plan::BufferId;
 use crate::ir::{Array, Computation};
 use crate::passes;
 use crate::passes::plan::{PlanOptions, plan};
@@ -67,6 +68,47 @@ impl Variables {
         }
     }
 
+    /// Copies all values; the memory of an earlier copy is used again.
+    pub fn save(&self, copy: &mut Saved) {
+        match self {
+            Variables::Compiled(store) => {
+                copy.floats.resize(store.len(), Vec::new());
+                for (i, to) in copy.floats.iter_mut().enumerate() {
+                    let from = store.get(VariableId(i as u32));
+                    to.resize(from.len(), 0.0);
+                    to.copy_from_slice(from);
+                }
+            }
+            Variables::Interpreted(session) => copy.arrays.clone_from(&session.variables),
+        }
+    }
+
+    /// Brings the values of a copy back.
+    pub fn restore(&mut self, copy: &Saved) {
+        match self {
+            Variables::Compiled(store) => {
+                for (i, from) in copy.floats.iter().enumerate() {
+                    store.get_mut(VariableId(i as u32)).copy_from_slice(from);
+                }
+            }
+            Variables::Interpreted(session) => session.variables.clone_from(&copy.arrays),
+        }
+    }
+
+    /// Whether all values of a variable of floats are finite.
+    pub fn is_finite(&self, id: VariableId) -> bool {
+        const EXPONENT: u32 = 0x7f80_0000;
+        match self {
+            // The largest exponent tells: whole numbers, so that the loop runs in wide vectors.
+            Variables::Compiled(store) => {
+                store.get(id).iter().map(|v| v.to_bits() & EXPONENT).fold(0, u32::max) != EXPONENT
+            }
+            Variables::Interpreted(session) => {
+                session.variables[id.0 as usize].data.iter().all(|v| v.is_finite())
+            }
+        }
+    }
+
     /// All values for the reference evaluator.
     pub fn arrays(&self, types: &[Type]) -> Vec<Array> {
         match self {
@@ -79,6 +121,13 @@ impl Variables {
                 .collect(),
         }
     }
+}
+
+/// A copy of all values.
+#[derive(Default)]
+pub struct Saved {
+    floats: Vec<Vec<f32>>,
+    arrays: Vec<Array>,
 }
 
 /// A computation that is ready to run.
@@ -123,10 +172,15 @@ impl Task {
                     }
                 }
                 program.run(store, moment);
-                let names: Vec<String> =
-                    program.plan().outputs.iter().map(|(name, _)| name.clone()).collect();
-                let value = |name: &String| program.output(name).iter().map(|v| f64::from(*v)).collect();
-                names.iter().map(value).collect()
+                let plan = program.plan();
+                let value = |(name, buffer): &(String, BufferId)| match plan.buffers[buffer.0 as usize]
+                    .ty
+                    .dtype
+                {
+                    DType::F32 | DType::Bool => program.output(name).iter().map(|v| f64::from(*v)).collect(),
+                    DType::Index(_) => program.index_output(name).iter().map(|v| f64::from(*v)).collect(),
+                };
+                plan.outputs.iter().map(value).collect()
             }
             (Task::Interpreted(computation), Variables::Interpreted(session)) => {
                 let inputs = feed.arrays();

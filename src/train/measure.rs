@@ -12,7 +12,7 @@ use crate::interp::{Env, Value, evaluate_with};
 use crate::ir::experiment::Measure;
 use crate::ir::kernel::{Kernel, Source};
 use crate::ir::op::Moment;
-use crate::ir::{Array, Computation, Lower, NodeId, Signature};
+use crate::ir::{Array, Computation, NodeId};
 use crate::readers::Table;
 use crate::ty::Type;
 
@@ -41,23 +41,8 @@ impl<'a> Gauge<'a> {
         types: &[Type],
         options: &MachineOptions,
     ) -> Result<Gauge<'a>, Diagnostic> {
-        let graph = &measure.computation.graph;
-        let needed = needed(&measure.computation);
-        let mut sums = Vec::new();
-        let mut sizes = Vec::new();
-        for (id, node) in graph.iter().filter(|(id, _)| needed[id.index()]) {
-            let types: Vec<&Type> = node.inputs.iter().map(|i| &graph[*i].ty).collect();
-            let Lower::Kernel(lower) = node.op.lower else { continue };
-            match lower(&Signature { inputs: &types, attrs: &node.attrs }, &node.ty) {
-                Kernel::BatchSum => sums.push(id),
-                Kernel::Source(Source::BatchSize) => sizes.push(id),
-                _ => {}
-            }
-        }
-        let outputs = sums.iter().map(|id| (format!("sum {id}"), *id)).collect();
-        let partial = Computation { graph: graph.clone(), outputs, updates: Vec::new() };
-        let rows = tables[measure.rows.table].splits[measure.rows.split].rows.len();
-        let batch = BATCH.min(rows.max(1));
+        let Cut { sums, sizes, partial } = cut(measure);
+        let batch = batch_size(measure, tables);
         let task = Task::new(&partial, types, batch, options)?;
         Ok(Gauge { measure, task, sums, sizes, batch })
     }
@@ -98,6 +83,36 @@ impl<'a> Gauge<'a> {
             _ => f64::NAN,
         }
     }
+}
+
+/// The graph of a measurement, cut at its sums over the batch.
+pub struct Cut {
+    sums: Vec<NodeId>,
+    sizes: Vec<NodeId>,
+    /// What runs over the rows: its outputs are the sums.
+    pub partial: Computation,
+}
+
+/// Cuts a measurement.
+pub fn cut(measure: &Measure) -> Cut {
+    let graph = &measure.computation.graph;
+    let needed = needed(&measure.computation);
+    let kernels = graph.ids().filter(|id| needed[id.index()]).map(|id| (id, graph.kernel(id)));
+    let (mut sums, mut sizes) = (Vec::new(), Vec::new());
+    for (id, kernel) in kernels {
+        match kernel {
+            Some(Kernel::BatchSum) => sums.push(id),
+            Some(Kernel::Source(Source::BatchSize)) => sizes.push(id),
+            _ => {}
+        }
+    }
+    let outputs = sums.iter().map(|id| (format!("sum {id}"), *id)).collect();
+    Cut { sums, sizes, partial: Computation { graph: graph.clone(), outputs, updates: Vec::new() } }
+}
+
+/// Examples in a batch of a measurement.
+pub fn batch_size(measure: &Measure, tables: &[Table]) -> usize {
+    BATCH.min(tables[measure.rows.table].splits[measure.rows.split].rows.len().max(1))
 }
 
 /// The nodes that the outputs need.

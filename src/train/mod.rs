@@ -1,7 +1,10 @@
 //! Floor 7: trains a checked experiment: stages, batches, metrics, weights, the run folder.
 
 pub mod batches;
+pub mod cost;
+mod diverged;
 pub mod folder;
+pub mod gradcheck;
 pub mod machine;
 pub mod measure;
 pub mod run;

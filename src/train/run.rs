@@ -3,16 +3,21 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::batches::Order;
-use super::machine::{Feed, MachineOptions, Task, Variables};
+use super::diverged::explain;
+use super::machine::{Feed, MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
-use crate::base::{Diagnostic, Exit};
-use crate::interp::{Env, watch};
+use crate::base::Diagnostic;
+use crate::interp::Env;
 use crate::ir::computation::Computation;
 use crate::ir::experiment::{Every, Experiment, Length, Stage};
 use crate::ir::op::Moment;
 use crate::passes::guard::guard;
 use crate::readers::Table;
 use crate::ty::Type;
+
+/// Steps between copies of the variables, from which the state before a bad step is made again. A step
+/// overwrites its state, and a copy before each would cost more than the guard may.
+const COPY_EVERY: u64 = 64;
 
 /// How a run goes.
 pub struct RunOptions<'a> {
@@ -48,6 +53,11 @@ pub enum Event<'a> {
     },
     /// A number for the log.
     Record(Record),
+    /// An epoch is complete, and all that is measured after it has been measured.
+    Epoch {
+        /// The values after it.
+        variables: &'a Variables,
+    },
 }
 
 /// One object of `metrics.jsonl`.
@@ -79,7 +89,7 @@ pub enum Ended {
 /// Trains all stages. The variables hold the result, also after an error: then the last finite state.
 ///
 /// # Errors
-/// A loss that is not finite (exit code 6), too little memory (5), faults of the compiler.
+/// A loss or an update that is not finite (exit code 6), too little memory (5), faults of the compiler.
 pub fn run(
     experiment: &Experiment,
     tables: &[Table],
@@ -145,16 +155,21 @@ impl StageRun<'_> {
         watch(Event::Stage { stage, steps });
         let mut orders: Vec<(u64, Order)> = Vec::new();
         let (mut loss_sum, mut seen) = (0.0, 0usize);
+        let (mut copy, mut copied) = (Saved::default(), 0);
         for step in 1..=steps {
+            if (step - 1) % COPY_EVERY == 0 {
+                variables.save(&mut copy);
+                copied = step;
+            }
             let epoch = (step - 1) / stage.steps_per_epoch + 1;
-            let rows = self.rows(step, &mut orders);
-            let feed = self.feed(&rows);
-            let examples = rows[0].len();
-            let moment = Moment { seed: self.seed, step, example: 0, batch: examples as u64 };
-            let outputs = task.run(variables, &feed, moment);
-            let loss = outputs[0][0];
-            if !loss.is_finite() {
-                return Err(self.diverged(&computation, variables, &feed, moment, loss));
+            let (loss, examples) = self.step(&mut task, variables, step, &mut orders);
+            if let Some(symptom) = self.symptom(variables, loss) {
+                // Back to the state before this step: a step is a function of state and number.
+                variables.restore(&copy);
+                for earlier in copied..step {
+                    self.step(&mut task, variables, earlier, &mut orders);
+                }
+                return Err(self.diverged(&computation, variables, step, &mut orders, &symptom));
             }
             loss_sum += loss * examples as f64;
             seen += examples;
@@ -180,8 +195,39 @@ impl StageRun<'_> {
                     watch(Event::Record(self.record(epoch, step, &measure.split, &measure.name, value)));
                 }
             }
+            if epoch_ends {
+                watch(Event::Epoch { variables });
+            }
         }
         Ok(Ended::Finished)
+    }
+
+    /// Makes one step; returns its loss and number of examples.
+    fn step(
+        &self,
+        task: &mut Task,
+        variables: &mut Variables,
+        step: u64,
+        orders: &mut Vec<(u64, Order)>,
+    ) -> (f64, usize) {
+        let rows = self.rows(step, orders);
+        let examples = rows[0].len();
+        let outputs = task.run(variables, &self.feed(&rows), self.moment(step, examples));
+        (outputs[0][0], examples)
+    }
+
+    fn moment(&self, step: u64, examples: usize) -> Moment {
+        Moment { seed: self.seed, step, example: 0, batch: examples as u64 }
+    }
+
+    /// Why the step just made must not stand, if so.
+    fn symptom(&self, variables: &Variables, loss: f64) -> Option<String> {
+        if !loss.is_finite() {
+            return Some(format!("the loss is {loss}"));
+        }
+        let trained = self.stage.trained.iter().map(|(id, _)| *id);
+        let bad = trained.into_iter().find(|id| !variables.is_finite(*id))?;
+        Some(format!("the update of `{}` is not finite", self.experiment.variable(bad).path))
     }
 
     fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: f64) -> Record {
@@ -226,48 +272,20 @@ impl StageRun<'_> {
         Feed { tables: self.tables, fields: &self.stage.inputs, rows }
     }
 
-    /// Finds the first operation whose result is not finite, and says so.
+    /// Names the operation that made a step diverge; the variables have the values before the step.
     fn diverged(
         &self,
         computation: &Computation,
         variables: &Variables,
-        feed: &Feed,
-        moment: Moment,
-        loss: f64,
+        step: u64,
+        orders: &mut Vec<(u64, Order)>,
+        symptom: &str,
     ) -> Diagnostic {
+        let rows = self.rows(step, orders);
+        let inputs = self.feed(&rows).arrays();
         let arrays = variables.arrays(self.types);
-        let inputs = feed.arrays();
-        let env = Env { variables: &arrays, inputs: &inputs, moment };
-        let target = [computation.outputs[0].1];
-        let mut first = None;
-        watch(&computation.graph, &std::collections::HashMap::new(), &target, &env, &mut |id, value| {
-            let broken = value.arrays().iter().any(|a| a.data.iter().any(|v| !(*v as f32).is_finite()));
-            if broken && first.is_none() {
-                first = Some(id);
-            }
-        });
-        let title = format!(
-            "training diverged: the loss is {loss} at step {} of stage {}",
-            moment.step, self.stage.name
-        );
-        let diagnostic = Diagnostic::error("diverged", title)
-            .exit(Exit::Diverged)
-            .help("a smaller learning rate, gradient clipping or a check of the data usually helps; the weights before this step are saved");
-        match first {
-            Some(id) => {
-                let node = &computation.graph[id];
-                let what = match node.op.name {
-                    "variable" => {
-                        let id = node.attrs.get_int("id") as usize;
-                        let path = self.experiment.variables.get(id).map_or("a parameter", |v| v.path.as_str());
-                        format!("`{path}` is no longer finite: an earlier step's gradient was not")
-                    }
-                    op => format!("`{op}` is the first operation with a result that is not finite"),
-                };
-                diagnostic.label(node.span, what)
-            }
-            None => diagnostic.note("the same batch is finite in 64-bit arithmetic: an intermediate value leaves the range of 32-bit floats"),
-        }
+        let env = Env { variables: &arrays, inputs: &inputs, moment: self.moment(step, rows[0].len()) };
+        explain(self.stage, computation, &env, symptom)
     }
 }
 

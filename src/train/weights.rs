@@ -61,7 +61,16 @@ pub fn load(experiment: &Experiment, variables: &mut Variables, path: &Path) -> 
     for (id, name) in kept(experiment) {
         let variable = experiment.variable(id);
         match tensors.remove(name) {
-            Some((shape, values)) if shape == variable.ty.shape => variables.set(id, &values),
+            Some((shape, values)) if shape == variable.ty.shape => {
+                match values.iter().position(|value| !value.is_finite()) {
+                    Some(at) => errors.push(refuse(format!(
+                        "{}: element {at} of `{name}` is {}",
+                        path.display(),
+                        values[at]
+                    ))),
+                    None => variables.set(id, &values),
+                }
+            }
             Some((shape, _)) => errors.push(
                 refuse(format!("{}: `{name}` is {shape}, expected {}", path.display(), variable.ty.shape))
                     .label(variable.span, format!("declared here as {}", variable.ty)),
@@ -69,7 +78,13 @@ pub fn load(experiment: &Experiment, variables: &mut Variables, path: &Path) -> 
             None => {
                 let missing = refuse(format!("{}: `{name}` is not there", path.display()))
                     .label(variable.span, format!("needed here as {}", variable.ty));
-                errors.push(missing.help("every parameter and state of the experiment must be in the file"));
+                // Not one that is meant for another variable.
+                let spare = tensors.keys().map(String::as_str).filter(|name| !known.contains(name));
+                let help = match suggest::did_you_mean(name, spare) {
+                    Some(near) => format!("the file has `{near}`: is that it under another name?"),
+                    None => "every parameter and state of the experiment must be in the file".to_string(),
+                };
+                errors.push(missing.help(help));
             }
         }
     }

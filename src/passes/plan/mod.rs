@@ -6,7 +6,7 @@
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
 mod buffers;
-mod cost;
+pub mod cost;
 mod gemm;
 mod index;
 mod kernels;

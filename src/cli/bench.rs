@@ -1,0 +1,246 @@
+//! `nnc bench`: how fast are training steps?
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
+use crate::base::{Diagnostic, Exit, Sources};
+use crate::driver;
+use crate::ir::experiment::{Experiment, Stage};
+use crate::ir::op::Moment;
+use crate::ir::plan::Plan;
+use crate::kernels::{isa::Isa, peak};
+use crate::readers::Table;
+use crate::train::batches::Order;
+use crate::train::run::{seed, step_of};
+use crate::train::{Feed, MachineOptions, Task, Variables, cost};
+
+/// Arguments of `nnc bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Steps that are timed
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Steps before the first timed one
+    #[arg(long, value_name = "N", default_value = "10")]
+    warmup: u32,
+    /// Time one stage only [default: all]
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+    /// Also time every kernel, on one thread
+    #[arg(long)]
+    profile: bool,
+    /// Print JSON objects, one a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn bench(args: &BenchArgs) -> Outcome {
+    let checked = args.spec.check()?;
+    let Some(experiment) = &checked.experiment else { return Ok(Exit::Spec) };
+    let at = |problem: Diagnostic| Stopped::at(&checked.sources, vec![problem]);
+    let options = args.machine.options();
+    let mut found = false;
+    for (index, stage) in experiment.stages.iter().enumerate() {
+        if args.stage.as_ref().is_some_and(|name| *name != stage.name) {
+            continue;
+        }
+        found = true;
+        let mut bench = Bench::new(experiment, index, &checked.tables, &options).map_err(at)?;
+        for _ in 0..args.warmup {
+            bench.step();
+        }
+        let times: Vec<Duration> = (0..args.steps).map(|_| bench.step()).collect();
+        report(args, stage, &bench, times, &options);
+        if args.profile {
+            profile(args, &mut bench, &checked.sources);
+        }
+    }
+    if !found {
+        let names: Vec<&str> = experiment.stages.iter().map(|s| s.name.as_str()).collect();
+        let problem = Diagnostic::error("no-stage", "there is no such stage in the spec").exit(Exit::Usage);
+        return Err(at(problem.help(format!("the stages are {}", names.join(", ")))));
+    }
+    Ok(Exit::Ok)
+}
+
+/// The steps of a stage, made as in a run.
+struct Bench<'a> {
+    stage: &'a Stage,
+    tables: &'a [Table],
+    orders: Vec<Order>,
+    task: Task,
+    variables: Variables,
+    seed: u64,
+    step: u64,
+    batch: usize,
+}
+
+impl<'a> Bench<'a> {
+    fn new(
+        experiment: &'a Experiment,
+        index: usize,
+        tables: &'a [Table],
+        options: &MachineOptions,
+    ) -> Result<Bench<'a>, Diagnostic> {
+        let stage = &experiment.stages[index];
+        let types = driver::types(experiment);
+        let seed = seed(experiment.seed, index);
+        let order = |rows| Order::shuffled(rows, seed, 0);
+        let orders: Vec<Order> =
+            stage.batches.iter().map(|b| order(&tables[b.rows.table].splits[b.rows.split].rows)).collect();
+        let sizes = stage.batches.iter().zip(&orders).map(|(b, o)| o.batch(0, b.size).len());
+        let batch = sizes.min().unwrap_or(1);
+        let variables = driver::variables(experiment, options, None).map_err(|mut problems| {
+            problems.pop().unwrap_or_else(|| Diagnostic::internal("bench", "no memory"))
+        })?;
+        let task = Task::new(&step_of(stage, &types), &types, batch, options)?;
+        Ok(Bench { stage, tables, orders, task, variables, seed, step: 0, batch })
+    }
+
+    /// The rows of the next step; only full batches, so that steps compare.
+    fn rows(&self) -> (Vec<&[u32]>, Moment) {
+        let step = self.step + 1;
+        let rows = |order: &'_ Order| {
+            let full = (0..).take_while(|i| order.batch(*i, self.batch).len() == self.batch).count();
+            (step as usize - 1) % full.max(1)
+        };
+        let batches: Vec<&[u32]> = self.orders.iter().map(|o| o.batch(rows(o), self.batch)).collect();
+        let of = |table: usize| {
+            let at = self.stage.batches.iter().position(|b| b.rows.table == table).unwrap_or(0);
+            batches[at]
+        };
+        let rows = self.stage.inputs.iter().map(|input| of(input.table)).collect();
+        (rows, Moment { seed: self.seed, step, example: 0, batch: self.batch as u64 })
+    }
+
+    fn step(&mut self) -> Duration {
+        let (rows, moment) = {
+            let (rows, moment) = self.rows();
+            (rows.into_iter().map(<[u32]>::to_vec).collect::<Vec<_>>(), moment)
+        };
+        let feed = Feed {
+            tables: self.tables,
+            fields: &self.stage.inputs,
+            rows: rows.iter().map(Vec::as_slice).collect(),
+        };
+        self.step += 1;
+        let start = Instant::now();
+        self.task.run(&mut self.variables, &feed, moment);
+        start.elapsed()
+    }
+
+    fn plan(&self) -> Option<&Plan> {
+        match &self.task {
+            Task::Compiled(program) => Some(program.plan()),
+            Task::Interpreted(_) => None,
+        }
+    }
+}
+
+fn report(
+    args: &BenchArgs,
+    stage: &Stage,
+    bench: &Bench,
+    mut times: Vec<Duration>,
+    options: &MachineOptions,
+) {
+    times.sort_unstable();
+    let seconds = |at: usize| times[at.min(times.len() - 1)].as_secs_f64();
+    let (median, fastest, slow) = (seconds(times.len() / 2), seconds(0), seconds(times.len() * 9 / 10));
+    let items = bench.batch as f64 / median;
+    let flops = bench.plan().map(|plan| cost::step_flops(plan, bench.batch));
+    let peak = peak::flops_per_second(options.threads);
+    let rate = flops.map(|flops| flops as f64 / median);
+    let isa = Isa::current();
+    if args.json {
+        let line = json!({
+            "stage": stage.name, "batch": bench.batch, "threads": options.threads,
+            "interpreted": options.interpret, "isa": format!("{isa:?}").to_lowercase(),
+            "steps": times.len(), "median_ms": median * 1e3, "fastest_ms": fastest * 1e3,
+            "p90_ms": slow * 1e3, "items_per_second": items, "flops_per_step": flops,
+            "gflops": rate.map(|r| r / 1e9), "peak_gflops": peak / 1e9, "share_of_peak": rate.map(|r| r / peak),
+        });
+        terminal::line(&line.to_string());
+        return;
+    }
+    terminal::line(&format!(
+        "stage {}: batch {}, {} threads, {} steps",
+        stage.name,
+        bench.batch,
+        options.threads,
+        times.len()
+    ));
+    terminal::line(&format!(
+        "  {:.3} ms a step (median; fastest {:.3}, 90 % below {:.3})",
+        median * 1e3,
+        fastest * 1e3,
+        slow * 1e3
+    ));
+    terminal::line(&format!("  {} examples a second", terminal::thousands(items as u64)));
+    if let Some(rate) = rate {
+        terminal::line(&format!(
+            "  {:.1} GFLOP/s of the planned operations: {:.0} % of the {:.0} GFLOP/s measured for multiply-adds in registers ({isa:?})",
+            rate / 1e9,
+            100.0 * rate / peak,
+            peak / 1e9
+        ));
+    }
+}
+
+/// How many profiled steps are averaged.
+const PROFILED: u32 = 20;
+
+/// Shows what each kernel takes.
+fn profile(args: &BenchArgs, bench: &mut Bench, sources: &Sources) {
+    let mut total: Vec<Duration> = Vec::new();
+    for _ in 0..PROFILED {
+        let Some(times) = bench.profiled() else {
+            terminal::note("note: the interpreter has no kernels to time");
+            return;
+        };
+        total.resize(times.len(), Duration::ZERO);
+        total.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
+    }
+    let Some(plan) = bench.plan() else { return };
+    let all: f64 = total.iter().map(Duration::as_secs_f64).sum::<f64>() / f64::from(PROFILED);
+    let mut rows: Vec<(f64, usize)> =
+        total.iter().enumerate().map(|(k, time)| (time.as_secs_f64() / f64::from(PROFILED), k)).collect();
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    if !args.json {
+        terminal::line(&format!("  by kernel, on one thread, {:.3} ms a step:", all * 1e3));
+    }
+    for (time, k) in rows {
+        let kernel = &plan.kernels[k];
+        let share = 100.0 * time / all.max(1e-12);
+        let place = sources.place(kernel.span);
+        if args.json {
+            let line = json!({"kernel": kernel.name, "place": place, "ms": time * 1e3, "percent": share});
+            terminal::line(&line.to_string());
+        } else {
+            terminal::line(&format!("  {share:5.1} % {:9.3} ms  {:<44} {place}", time * 1e3, kernel.name));
+        }
+    }
+}
+
+impl Bench<'_> {
+    /// One step on one thread with the time of each kernel.
+    fn profiled(&mut self) -> Option<Vec<Duration>> {
+        // An ordinary step first: it feeds the batch, which the profiled one then sees again.
+        self.step();
+        let moment = Moment { seed: self.seed, step: self.step, example: 0, batch: self.batch as u64 };
+        match (&mut self.task, &mut self.variables) {
+            (Task::Compiled(program), Variables::Compiled(store)) => {
+                Some(program.run_profiled(store, moment))
+            }
+            (Task::Compiled(_) | Task::Interpreted(_), _) => None,
+        }
+    }
+}
