@@ -3,4 +3,5 @@
 mod docs;
 mod library;
 mod check;
+mod docs;
 mod syntax;
