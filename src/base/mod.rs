@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod exit;
 pub mod limits;
+pub mod memory;
 pub mod span;
 pub mod suggest;
 

@@ -18,7 +18,7 @@ use crate::driver;
 use crate::ir::experiment::{Experiment, VariableKind};
 use crate::kernels::isa::Isa;
 use crate::readers::Table;
-use crate::readers::mnist::hex;
+use crate::readers::hex;
 use crate::train::folder::RunFolder;
 use crate::train::{Ended, Event, MachineOptions, RunOptions, weights};
 

@@ -10,7 +10,7 @@ use crate::base::{Diagnostic, Exit};
 use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::Experiment;
-use crate::readers::mnist::hex;
+use crate::readers::hex;
 use crate::train::{MachineOptions, Variables};
 
 /// A checked experiment with trained weights.

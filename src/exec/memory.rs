@@ -1,5 +1,6 @@
 //! Memory in 64-byte lines: what all values of a program live in.
 
+pub use crate::base::memory::available;
 use crate::base::{Diagnostic, Exit};
 
 /// One cache line.
@@ -67,14 +68,6 @@ impl Memory {
         // SAFETY: every bit pattern of 4 bytes is an `i32` and an `f32`, of the same size and alignment.
         unsafe { std::slice::from_raw_parts_mut(floats.as_mut_ptr().cast(), elements) }
     }
-}
-
-/// Bytes that the system says can be used without swapping; `None` where it does not say.
-pub fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 /// The diagnostic for a program that does not fit into memory.

@@ -41,6 +41,11 @@ impl Builder {
         &self.graph[id].ty.shape
     }
 
+    /// Takes back the nodes from the `len`-th on; nothing may refer to them any more.
+    pub fn truncate(&mut self, len: usize) {
+        self.graph.nodes.truncate(len);
+    }
+
     /// Adds a node for user-written text.
     ///
     /// # Errors

@@ -139,6 +139,8 @@ pub enum Every {
 pub struct Stage {
     /// Its name; `train` where the text gives none.
     pub name: String,
+    /// The stage's own seed, if the text gives one; otherwise it follows from the experiment's.
+    pub seed: Option<u64>,
     /// The batches; all have the same size in this version, the first sets the length of an epoch.
     pub batches: Vec<BatchFrom>,
     /// How long.

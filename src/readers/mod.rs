@@ -1,10 +1,20 @@
 //! Floor 1: bytes to tables. Every size is checked against the file's real length before it is believed.
 
+pub mod csv;
 pub mod gzip;
 pub mod idx;
 pub mod mnist;
 pub mod safetensors;
+pub mod splits;
 pub mod table;
 
+pub use csv::{Columns, CsvField, CsvKind, CsvSpec, csv};
+pub use idx::{IdxField, IdxKind, IdxSpec, Source, idx};
 pub use mnist::mnist;
+pub use splits::Share;
 pub use table::{DataError, Field, Rows, Split, Table, Values};
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -73,15 +73,19 @@ pub fn plan(
     let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers);
     let copies = updates::in_place(&mut kernels, &buffers, &schedule, &updates, &output_buffers);
 
-    let cuts = tiles::choose(&kernels, &schedule.phases, &buffers, options);
     let host: Vec<BufferId> = (inputs.iter().map(|(b, _)| *b))
         .chain(scalars.iter().map(|(b, _)| *b))
         .chain(output_buffers)
         .chain(copies.iter().map(|(from, _)| *from))
         .collect();
-    let sizes = memory::Sizes { batch: options.batch, tile: cuts.tile };
-    let mut arena_bytes =
-        memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host);
+    let mut place = |tile| {
+        let sizes = memory::Sizes { batch: options.batch, tile };
+        memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host)
+    };
+    let one = place(1);
+    let (example_bytes, partial) = (one[Arena::Tile as usize], one[Arena::Slots as usize]);
+    let cuts = tiles::choose(&kernels, &schedule.phases, example_bytes, partial, options);
+    let mut arena_bytes = place(cuts.tile);
     let (offsets, end) = variable_layout(variables);
     arena_bytes[Arena::Variables as usize] = end;
     for (variable, buffer) in &bound {

@@ -2,7 +2,7 @@
 //! the same file gives the same bits everywhere.
 
 use super::PlanOptions;
-use crate::ir::plan::{Arena, Buffer, Phase, PlannedKernel};
+use crate::ir::plan::{Phase, PlannedKernel};
 
 /// The cuts of a batch.
 pub struct Cuts {
@@ -22,13 +22,17 @@ const PARTIAL_BYTE: f64 = 0.05;
 const HANDOVER: f64 = 500.0;
 /// Examples that a tile has at most: more do not make matrix products faster.
 const TILE: usize = 32;
+/// Bytes that the values of a tile take at most, so that they stay in a core's caches.
+const TILE_BYTES: usize = 3 << 20;
 
 /// Chooses the number of slots that makes the estimated step the shortest: work divided over the slots,
-/// against the partial sums and the handover that each slot brings.
+/// against the partial sums and the handover that each slot brings. `example_bytes` is what the values of a
+/// tile of one example take, `partial` the bytes of a slot's sums.
 pub fn choose(
     kernels: &[PlannedKernel],
     phases: &[Phase],
-    buffers: &[Buffer],
+    example_bytes: usize,
+    partial: usize,
     options: &PlanOptions,
 ) -> Cuts {
     let batch = options.batch.max(1);
@@ -37,15 +41,14 @@ pub fn choose(
         Phase::Once(_) => &[],
     });
     let flops = in_tiles.map(|k| kernels[k.0 as usize].flops as f64).sum::<f64>() * batch as f64;
-    let partial: usize =
-        buffers.iter().filter(|b| b.arena == Arena::Slots).map(|b| b.ty.shape.elements() * 4).sum();
     let time = |slots: usize| {
         let slots = slots as f64;
         flops * FLOP / slots + slots * (partial as f64 * PARTIAL_BYTE + HANDOVER)
     };
     let best = [1, 2, 4, 8].into_iter().filter(|s| *s <= batch).min_by(|a, b| time(*a).total_cmp(&time(*b)));
     let per_slot = batch.div_ceil(best.unwrap_or(1));
-    let tile = options.tile.unwrap_or(TILE).clamp(1, per_slot);
+    let fitting = (TILE_BYTES / example_bytes.max(1)).clamp(1, TILE);
+    let tile = options.tile.unwrap_or(fitting).clamp(1, per_slot);
     let tiles_per_slot = per_slot.div_ceil(tile);
     Cuts { tile, tiles_per_slot, slots: batch.div_ceil(tile * tiles_per_slot) }
 }

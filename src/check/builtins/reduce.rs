@@ -1,0 +1,165 @@
+//! Reductions over axes, and over the batch.
+
+use super::{Args, Builtin};
+use crate::check::checker::Checker;
+use crate::check::value::{Eval, Value};
+use crate::ir::{Attrs, Level, NodeId};
+use crate::ty::{DType, Shape};
+
+/// A reduction over some axes, or all.
+fn reduce<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {
+    let x = args.numbers(c, "x")?;
+    let shape = c.shape(x);
+    let axes = args.axes(c, "axis", &shape)?;
+    let keep = args.flag(c, "keep", false)?;
+    let node = if axes.is_empty() { x } else { c.op(op, &[x], Attrs::none().sizes("axes", &axes))? };
+    finish(c, node, &shape, &axes, keep).map(Value::Tensor)
+}
+
+/// Puts reduced axes back with extent 1, if they are to be kept.
+fn finish(c: &mut Checker, node: NodeId, shape: &Shape, axes: &[usize], keep: bool) -> Eval<NodeId> {
+    if !keep {
+        return Ok(node);
+    }
+    let kept: Vec<i64> =
+        shape.iter().enumerate().map(|(i, n)| if axes.contains(&i) { 1 } else { *n as i64 }).collect();
+    c.reshape(node, &kept)
+}
+
+/// `max(x, axis)` of a tensor, or `max(a, b, ..)` of numbers.
+fn extreme<'a>(
+    c: &mut Checker<'a>,
+    args: &Args<'a>,
+    op: &'static str,
+    pick: fn(f64, f64) -> f64,
+) -> Eval<Value<'a>> {
+    let numbers: Vec<&Value> =
+        args.get("x").into_iter().map(|(v, _)| v).chain(args.rest.iter().map(|(v, _)| v)).collect();
+    if let [Value::List(values)] = numbers[..]
+        && args.count() == 1
+        && values.iter().all(|v| v.number().is_some())
+        && !values.is_empty()
+    {
+        return Ok(pick_of(values.iter(), pick));
+    }
+    if numbers.iter().all(|v| v.number().is_some()) && args.count() == numbers.len() {
+        return Ok(pick_of(numbers.into_iter(), pick));
+    }
+    if let Some((_, span)) = args.rest.first() {
+        let other = if op == "reduce_max" { "maximum" } else { "minimum" };
+        let problem = c
+            .problem_at(*span, "wrong-arguments", "of tensors this takes one, with `axis:`", "one too many")
+            .help(format!("`{other}(a, b)` compares two tensors element by element"));
+        return Err(c.report(problem));
+    }
+    reduce(c, args, op)
+}
+
+fn pick_of<'v, 'a: 'v>(values: impl Iterator<Item = &'v Value<'a>>, pick: fn(f64, f64) -> f64) -> Value<'a> {
+    let mut best: Option<&Value> = None;
+    for value in values {
+        let better = match best.and_then(Value::number) {
+            Some(old) => value.number().is_some_and(|new| pick(old, new) != old),
+            None => true,
+        };
+        if better {
+            best = Some(value);
+        }
+    }
+    best.cloned().unwrap_or(Value::Nothing)
+}
+
+fn arg_extreme<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {
+    let x = args.numbers(c, "x")?;
+    let shape = c.shape(x);
+    let axis = args.axis(c, "axis", &shape, -1)?;
+    c.op(op, &[x], Attrs::none().int("axis", axis as i64)).map(Value::Tensor)
+}
+
+/// The sum over the batch; a value without a batch would be a mistake.
+fn batch_total<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<NodeId> {
+    let x = args.numbers(c, "x")?;
+    if c.g.b.graph[x].level == Level::Once {
+        let found = c.ty(x).to_string();
+        let span = args.get("x").map_or(c.here, |(_, span)| span);
+        let problem = c
+            .problem_at(span, "no-effect", "this value is the same for every example", &found)
+            .help("leave the sum or mean over the batch out");
+        return Err(c.report(problem));
+    }
+    c.op("batch_sum", &[x], Attrs::none())
+}
+
+fn batch_mean<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let total = batch_total(c, args)?;
+    c.mean_of_batch(total).map(Value::Tensor)
+}
+
+impl Checker<'_> {
+    /// A sum over the batch as a mean.
+    pub fn mean_of_batch(&mut self, total: NodeId) -> Eval<NodeId> {
+        let size = self.op("batch_size", &[], Attrs::none())?;
+        self.elementwise("div", "batch_mean", total, size)
+    }
+
+    /// A value that may differ between examples as its mean over them.
+    pub fn over_batch(&mut self, node: NodeId) -> Eval<NodeId> {
+        if self.g.b.graph[node].level == Level::Once {
+            return Ok(node);
+        }
+        let total = self.op("batch_sum", &[node], Attrs::none())?;
+        self.mean_of_batch(total)
+    }
+}
+
+fn all_of<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {
+    let x = args.tensor(c, "x")?;
+    if c.ty(x).dtype != DType::Bool {
+        return args.wrong(c, "x", c.here, "truth values");
+    }
+    let shape = c.shape(x);
+    let axes = args.axes(c, "axis", &shape)?;
+    let x = c.to_f32(x)?;
+    let node = if axes.is_empty() { x } else { c.op(op, &[x], Attrs::none().sizes("axes", &axes))? };
+    let half = c.constant(0.5)?;
+    c.elementwise("gt", ">", node, half).map(Value::Tensor)
+}
+
+pub static TABLE: &[Builtin] = &[
+    Builtin::new("sum(x, axis = all, keep = false)", "The sum over some axes, or all.", |c, a| {
+        reduce(c, a, "sum")
+    }),
+    Builtin::new("mean(x, axis = all, keep = false)", "The mean over some axes, or all.", |c, a| {
+        reduce(c, a, "mean")
+    }),
+    Builtin::new(
+        "max(x, ...more, axis = all, keep = false)",
+        "The largest element over some axes, or all; of numbers known at compile time the largest.",
+        |c, a| extreme(c, a, "reduce_max", f64::max),
+    ),
+    Builtin::new(
+        "min(x, ...more, axis = all, keep = false)",
+        "The smallest element over some axes, or all; of numbers known at compile time the smallest.",
+        |c, a| extreme(c, a, "reduce_min", f64::min),
+    ),
+    Builtin::new(
+        "argmax(x, axis = -1)",
+        "Where the largest element along an axis stands, as an index.",
+        |c, a| arg_extreme(c, a, "argmax"),
+    ),
+    Builtin::new(
+        "argmin(x, axis = -1)",
+        "Where the smallest element along an axis stands, as an index.",
+        |c, a| arg_extreme(c, a, "argmin"),
+    ),
+    Builtin::new("all(x, axis = all)", "Whether all truth values along some axes hold.", |c, a| {
+        all_of(c, a, "reduce_min")
+    }),
+    Builtin::new("any(x, axis = all)", "Whether one of the truth values along some axes holds.", |c, a| {
+        all_of(c, a, "reduce_max")
+    }),
+    Builtin::new("batch_sum(x)", "The sum over the examples of the batch.", |c, a| {
+        batch_total(c, a).map(Value::Tensor)
+    }),
+    Builtin::new("batch_mean(x)", "The mean over the examples of the batch.", batch_mean),
+];

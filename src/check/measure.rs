@@ -1,0 +1,172 @@
+//! `measure` statements: graphs in inference mode over the rows of a split.
+
+use super::checker::{Checker, GraphState};
+use super::scope::Frame;
+use super::stage::{Frameworks, Parts, late_scope};
+use super::value::{Eval, Reported};
+use crate::base::Span;
+use crate::ir::experiment::{Every, Length, Measure, SplitRef};
+use crate::ir::{Computation, Graph, NodeId};
+use crate::syntax::ast::{Expr, ExprKind, TrainStatement, Unit};
+
+impl<'a> Checker<'a> {
+    /// The measurements of a stage.
+    pub fn measures(&mut self, parts: &Parts<'a>, framework: Option<&Frameworks>) -> Eval<Vec<Measure>> {
+        let mut measures: Vec<Measure> = Vec::new();
+        let mut failed = false;
+        for statement in &parts.measures {
+            let TrainStatement::Measure { value, on, every, alias, span } = statement else { continue };
+            let name = alias.as_ref().map_or_else(|| name_of(value), |alias| alias.name.clone());
+            let every = self.every(every.as_ref(), framework);
+            let rows = match on {
+                Some(on) => self.split_of(on),
+                None => framework.and_then(|f| f.batches.first()).map(|b| b.rows).ok_or(Reported),
+            };
+            let on_span = on.as_ref().map_or(*span, |on| on.span);
+            let measured = rows.and_then(|rows| Ok((rows, self.measurement(value, rows, parts, on_span)?)));
+            let (Ok(every), Ok((rows, (computation, inputs)))) = (every, measured) else {
+                failed = true;
+                continue;
+            };
+            let split = self.tables[rows.table].splits[rows.split].name.clone();
+            if let Some(twin) = measures.iter().find(|m| m.name == name && m.split == split) {
+                let problem = self
+                    .problem_at(
+                        *span,
+                        "defined-twice",
+                        format!("two measurements are named `{split}.{name}`"),
+                        "the second",
+                    )
+                    .label(twin.span, "the first")
+                    .help("name one of them: `measure .. as other`");
+                self.report(problem);
+                failed = true;
+            }
+            measures.push(Measure { name, rows, split, every, computation, inputs, span: *span });
+        }
+        if failed { Err(Reported) } else { Ok(measures) }
+    }
+
+    fn measurement(
+        &mut self,
+        value: &'a Expr,
+        rows: SplitRef,
+        parts: &Parts<'a>,
+        on: Span,
+    ) -> Eval<(Computation, Vec<crate::ir::experiment::InputField>)> {
+        let table = self.tables[rows.table].name.clone();
+        let state = GraphState {
+            feed: vec![(rows.table, on)],
+            feed_hint: format!("this measurement sees only the rows of `{table}`"),
+            ..GraphState::default()
+        };
+        let scope = late_scope(&parts.lets);
+        let frame = Frame::new(String::new(), "", false, 0);
+        let (node, state) = self.in_graph(state, |c| {
+            c.framed(frame, |c| {
+                c.scoped(scope, |c| {
+                    let result = c.eval(value)?;
+                    c.at(value.span, |c| {
+                        let node = c.scalar(&result, value.span, "`measure`")?;
+                        let node = c.over_batch(node)?;
+                        if nested(&c.g.b.graph, node) {
+                            let problem = c
+                                .problem("nested-sum", "a sum over the split depends on another one", "this cannot be measured in one pass")
+                                .help("`measure` takes the mean over the examples itself; leave the inner `batch_mean` out");
+                            return Err(c.report(problem));
+                        }
+                        Ok(node)
+                    })
+                })
+            })
+        });
+        let node = node?;
+        if state.inputs.is_empty() {
+            return self.error_at(
+                value.span,
+                "no-effect",
+                "this measurement does not depend on the data",
+                "it reads no field",
+            );
+        }
+        let computation = Computation {
+            graph: state.b.graph,
+            outputs: vec![("value".to_string(), node)],
+            updates: Vec::new(),
+        };
+        Ok((computation, state.inputs))
+    }
+
+    fn every(&mut self, every: Option<&'a (Expr, Unit)>, framework: Option<&Frameworks>) -> Eval<Every> {
+        let Some((count, unit)) = every else {
+            return Ok(match framework.map(|f| (f.length, f.total_steps)) {
+                Some((Length::Steps(_), total)) => Every::Steps(total),
+                _ => Every::Epochs(1),
+            });
+        };
+        let n = self.int(count, "`every`")?;
+        if n < 1 {
+            return self.error_at(count.span, "bad-range", format!("every {n}"), "at least 1");
+        }
+        let n = n as u64;
+        if let Some(framework) = framework {
+            let (needed, unit) = match unit {
+                Unit::Epochs => (n.saturating_mul(framework.steps_per_epoch), "epochs"),
+                Unit::Steps => (n, "steps"),
+            };
+            if needed > framework.total_steps {
+                let title =
+                    format!("every {n} {unit} never comes: the stage has {} steps", framework.total_steps);
+                let problem = self.problem_at(count.span, "no-effect", title, "longer than the stage");
+                let problem = if unit == "epochs" {
+                    problem.note(format!("an epoch has {} steps", framework.steps_per_epoch))
+                } else {
+                    problem
+                };
+                return Err(self.report(problem));
+            }
+        }
+        Ok(match unit {
+            Unit::Epochs => Every::Epochs(n),
+            Unit::Steps => Every::Steps(n),
+        })
+    }
+}
+
+/// The name of the outermost call.
+fn name_of(expr: &Expr) -> String {
+    match &expr.kind {
+        ExprKind::Name(name) => name.clone(),
+        ExprKind::Call { callee, .. } => name_of(callee),
+        ExprKind::Pipe(_, stages) => stages.last().map_or("value".to_string(), |stage| name_of(&stage.apply)),
+        ExprKind::Field(_, field) => field.name.clone(),
+        _ => "value".to_string(),
+    }
+}
+
+/// Whether a `batch_sum` depends on another one.
+fn nested(graph: &Graph, root: NodeId) -> bool {
+    // For each node whether a sum over the batch feeds it.
+    let mut summed = vec![false; root.index() + 1];
+    let mut needed = vec![false; root.index() + 1];
+    needed[root.index()] = true;
+    for i in (0..=root.index()).rev() {
+        if needed[i] {
+            for input in &graph[NodeId(i as u32)].inputs {
+                needed[input.index()] = true;
+            }
+        }
+    }
+    for (id, node) in graph.iter().take(root.index() + 1) {
+        if !needed[id.index()] {
+            continue;
+        }
+        let fed = node.inputs.iter().any(|input| summed[input.index()]);
+        let is_sum = node.op.name == "batch_sum";
+        if is_sum && fed {
+            return true;
+        }
+        summed[id.index()] = fed || is_sum;
+    }
+    false
+}

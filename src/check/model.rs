@@ -1,0 +1,135 @@
+//! Models on their own: applied to fresh inputs in inference mode, which also makes their parameters.
+
+use std::rc::Rc;
+
+use super::call::{Actual, How};
+use super::checker::{Checker, GraphState};
+use super::scope::{Frame, Scope};
+use super::value::{DefRef, Eval, Reported, Value};
+use crate::ir::Computation;
+use crate::ir::experiment::ModelGraph;
+use crate::ops;
+use crate::syntax::ast::{DefKind, Item};
+use crate::ty::Type;
+
+impl<'a> Checker<'a> {
+    /// Elaborates every model of the main file and the files it uses, in the order of the text.
+    pub fn all_models(&mut self) {
+        let program = self.program;
+        for (module, parsed) in program.modules.iter().enumerate() {
+            // A model of another file takes part only when it is used.
+            if module > 0 {
+                continue;
+            }
+            for item in &parsed.ast.items {
+                if let Item::Def(def) = item
+                    && def.kind == DefKind::Model
+                {
+                    self.ensure_model(DefRef { def, module }, None);
+                }
+            }
+        }
+    }
+
+    /// Elaborates a model once, with this configuration or its defaults.
+    pub fn ensure_model(&mut self, def: DefRef<'a>, config: Option<Rc<Scope<'a>>>) {
+        let required = def.def.first.iter().any(|p| p.default.is_none());
+        if def.def.second.is_some() && config.is_none() && required {
+            // It is elaborated when it is first applied.
+            return;
+        }
+        if !self.modelled.insert((def.module, def.def.name.name.clone())) {
+            return;
+        }
+        let state = GraphState {
+            layers: Some(Vec::new()),
+            feed_hint: "a model sees only its inputs".to_string(),
+            ..GraphState::default()
+        };
+        let saved = self.site;
+        self.site = def.def.header;
+        let initial = self.initial.take();
+        let optimizing = std::mem::take(&mut self.optimizing);
+        let (result, state) = self.in_graph(state, |c| {
+            let frame = Frame::new(String::new(), "", false, 0);
+            c.framed(frame, |c| {
+                c.in_module(def.module, |c| c.scoped(Scope::root(), |c| c.model_graph(def, config)))
+            })
+        });
+        self.initial = initial;
+        self.optimizing = optimizing;
+        self.site = saved;
+        let Ok((inputs, node)) = result else { return };
+        self.models.push(ModelGraph {
+            name: def.def.name.name.clone(),
+            inputs,
+            computation: Computation {
+                graph: state.b.graph,
+                outputs: vec![("output".to_string(), node)],
+                updates: Vec::new(),
+            },
+            layers: state.layers.unwrap_or_default(),
+            span: def.def.header,
+        });
+    }
+
+    fn model_graph(
+        &mut self,
+        def: DefRef<'a>,
+        config: Option<Rc<Scope<'a>>>,
+    ) -> Eval<(Vec<(String, Type)>, crate::ir::NodeId)> {
+        self.at(def.def.header, |c| {
+            let instance = match (&def.def.second, config) {
+                (None, _) => None,
+                (Some(_), None) => Some(c.instantiate(def, Vec::new(), &def.def.name.name)?),
+                (Some(_), Some(config)) => {
+                    let mut instance = c.instance(def, config, &def.def.name.name);
+                    instance.home = c.frame.clone();
+                    Some(Rc::new(instance))
+                }
+            };
+            let scope = match &instance {
+                Some(instance) => Scope::inside(&instance.config),
+                None => Scope::root(),
+            };
+            let formals = def.def.second.as_ref().unwrap_or(&def.def.first);
+            let mut inputs = Vec::new();
+            let mut actuals = Vec::new();
+            for (i, formal) in formals.iter().enumerate() {
+                let Some(ty) = &formal.ty else {
+                    let problem = c
+                        .problem_at(
+                            formal.span,
+                            "unknown-size",
+                            format!("the model's input `{}` has no type", formal.name.name),
+                            "its type is needed",
+                        )
+                        .help(format!("write `{}: f32[..]` with its dimensions", formal.name.name));
+                    return Err(c.report(problem));
+                };
+                let ty = c.scoped(scope.clone(), |c| c.concrete(ty))?;
+                let node = c.at(formal.span, |c| Ok(ops::input(c.build(), i, &ty)))?;
+                inputs.push((formal.name.name.clone(), ty));
+                actuals.push(Actual { name: None, value: Value::Tensor(node), span: formal.span });
+            }
+            let how = How { label: None, text: &def.def.name.name };
+            let value = match instance {
+                Some(instance) => c.apply_instance(&instance, actuals, how)?,
+                None => c.call_function(def, actuals, how)?,
+            };
+            if matches!(value, Value::Nothing) {
+                let problem = c
+                    .problem_at(
+                        def.def.name.span,
+                        "no-value",
+                        format!("the model `{}` has no value", def.def.name.name),
+                        "its body ends without an expression",
+                    )
+                    .help("the last expression of a body is its value");
+                return Err(c.report(problem));
+            }
+            let node = c.tensor(&value).map_err(|_| Reported)?;
+            Ok((inputs, node))
+        })
+    }
+}

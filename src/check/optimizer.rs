@@ -1,0 +1,250 @@
+//! `optimizer` statements: which parameters are trained, by what, and the update of each.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::builtins::reaches;
+use super::call::Actual;
+use super::checker::Checker;
+use super::scope::{Frame, Scope};
+use super::stage::Parts;
+use super::value::{Eval, Instance, Reported, Value};
+use crate::base::Span;
+use crate::ir::computation::{Update, VariableId};
+use crate::ir::experiment::VariableKind;
+use crate::ir::{Level, NodeId};
+use crate::syntax::ast::{DefKind, Train};
+
+/// An optimizer with the parameters that it is for; `None` for all.
+pub struct Chosen<'a> {
+    instance: Rc<Instance<'a>>,
+    selected: Option<Vec<VariableId>>,
+    span: Span,
+}
+
+impl<'a> Checker<'a> {
+    /// The optimizers that a stage names.
+    pub fn optimizers(&mut self, train: &'a Train, parts: &Parts<'a>) -> Eval<Vec<Chosen<'a>>> {
+        if parts.optimizers.is_empty() {
+            let problem = self
+                .problem_at(
+                    train.header,
+                    "no-optimizer",
+                    "this stage has no optimizer",
+                    "there is no `optimizer` in it",
+                )
+                .help("add `optimizer adam(lr: 1e-3)`");
+            return Err(self.report(problem));
+        }
+        let mut chosen = Vec::new();
+        let mut failed = false;
+        for (value, selector, span) in &parts.optimizers {
+            let instance = self.at(value.span, |c| {
+                let value = c.eval(value)?;
+                match value {
+                    Value::Instance(instance) if instance.def.def.kind == DefKind::Optimizer => Ok(instance),
+                    Value::Definition(def) if def.def.kind == DefKind::Optimizer => {
+                        c.instantiate(def, Vec::new(), &def.def.name.name)
+                    }
+                    other => {
+                        let found = c.describe(&other);
+                        c.error(
+                            "not-an-optimizer",
+                            "an optimizer is needed here",
+                            &format!("this is {found}"),
+                        )
+                    }
+                }
+            });
+            let selected = selector.map(|selector| self.select(selector)).transpose();
+            match (instance, selected) {
+                (Ok(instance), Ok(selected)) => chosen.push(Chosen { instance, selected, span: *span }),
+                _ => failed = true,
+            }
+        }
+        if failed { Err(Reported) } else { Ok(chosen) }
+    }
+
+    /// The parameters that the loss depends on, with their nodes.
+    pub fn trained(&mut self, loss: NodeId, train: &'a Train) -> Eval<Vec<(VariableId, NodeId)>> {
+        let reached = reaches(&self.g.b.graph, loss);
+        let mut used: Vec<(VariableId, NodeId)> = self
+            .g
+            .variable_nodes
+            .iter()
+            .map(|(id, node)| (*id, *node))
+            .filter(|(id, _)| self.variables[id.0 as usize].kind == VariableKind::Param)
+            .collect();
+        used.sort_unstable();
+        let (trained, idle): (Vec<_>, Vec<_>) =
+            used.into_iter().partition(|(_, node)| reached.get(node.index()).copied().unwrap_or(false));
+        if trained.is_empty() {
+            let problem = self
+                .problem_at(
+                    train.header,
+                    "nothing-trained",
+                    "the objective depends on no parameter",
+                    "nothing can be trained here",
+                )
+                .help("apply a model to the data, and minimize a loss of its result");
+            return Err(self.report(problem));
+        }
+        let root = |c: &Self, id: VariableId| {
+            let path = &c.variables[id.0 as usize].path;
+            path.split('.').next().unwrap_or_default().to_string()
+        };
+        let models: Vec<String> = trained.iter().map(|(id, _)| root(self, *id)).collect();
+        let mut failed = false;
+        for (id, _) in idle {
+            // A model all of which stands behind `stop_gradient` is not meant to be trained.
+            if !models.contains(&root(self, id)) {
+                continue;
+            }
+            let (path, span) =
+                (self.variables[id.0 as usize].path.clone(), self.variables[id.0 as usize].span);
+            let problem = self
+                .problem_at(
+                    span,
+                    "no-gradient",
+                    format!("the parameter `{path}` has no gradient"),
+                    "declared here",
+                )
+                .label(train.header, "the objective of this stage does not depend on it")
+                .help("remove it, or use it on the way to the loss");
+            self.report(problem);
+            failed = true;
+        }
+        if failed { Err(Reported) } else { Ok(trained) }
+    }
+
+    /// Appends the update of every trained parameter.
+    pub fn apply_optimizers(
+        &mut self,
+        chosen: Vec<Chosen<'a>>,
+        params: &[(VariableId, NodeId)],
+        trained: &[(VariableId, NodeId)],
+        train: &'a Train,
+        stage: &str,
+    ) -> Eval<()> {
+        let mut owner: HashMap<VariableId, usize> = HashMap::new();
+        let mut failed = false;
+        for (i, optimizer) in chosen.iter().enumerate() {
+            let mut effect = false;
+            for (id, _) in trained {
+                if optimizer.selected.as_ref().is_some_and(|selected| !selected.contains(id)) {
+                    continue;
+                }
+                effect = true;
+                if let Some(first) = owner.insert(*id, i) {
+                    let path = self.variables[id.0 as usize].path.clone();
+                    let problem = self
+                        .problem_at(
+                            optimizer.span,
+                            "two-optimizers",
+                            format!("`{path}` has two optimizers"),
+                            "the second",
+                        )
+                        .label(chosen[first].span, "the first")
+                        .help("let selectors part the parameters: `optimizer .. for Net.**.weight`");
+                    self.report(problem);
+                    failed = true;
+                    break;
+                }
+            }
+            if !effect {
+                let problem = self.problem_at(
+                    optimizer.span,
+                    "no-effect",
+                    "this optimizer updates nothing",
+                    "none of its parameters is trained in this stage",
+                );
+                self.report(problem);
+                failed = true;
+            }
+        }
+        let missing: Vec<String> = trained
+            .iter()
+            .filter(|(id, _)| !owner.contains_key(id))
+            .map(|(id, _)| self.variables[id.0 as usize].path.clone())
+            .collect();
+        if !failed && let Some(first) = missing.first() {
+            let more =
+                if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
+            let problem = self
+                .problem_at(
+                    train.header,
+                    "no-optimizer",
+                    format!("no optimizer is for `{first}`{more}"),
+                    "in this stage",
+                )
+                .help("add an `optimizer` for them, or remove the `for` of one");
+            self.report(problem);
+            failed = true;
+        }
+        if failed {
+            return Err(Reported);
+        }
+        for ((id, gradient), (_, node)) in trained.iter().zip(params) {
+            if let Some(optimizer) = owner.get(id).and_then(|i| chosen.get(*i)) {
+                let new = self.at(optimizer.span, |c| c.new_value(optimizer, *id, *node, *gradient, stage));
+                match new {
+                    Ok(value) => self.g.updates.push(Update { variable: *id, value }),
+                    Err(Reported) => failed = true,
+                }
+            }
+        }
+        if failed { Err(Reported) } else { Ok(()) }
+    }
+
+    /// One parameter's new value.
+    fn new_value(
+        &mut self,
+        chosen: &Chosen<'a>,
+        id: VariableId,
+        node: NodeId,
+        gradient: NodeId,
+        stage: &str,
+    ) -> Eval<NodeId> {
+        let instance = &chosen.instance;
+        let def = instance.def;
+        let name = &def.def.name.name;
+        let path = format!("{stage}.{name}.{}", self.variables[id.0 as usize].path);
+        let scope = Scope::inside(&instance.config);
+        let inputs = def.def.second.as_deref().unwrap_or_default();
+        let actual = |node| Actual { name: None, value: Value::Tensor(node), span: chosen.span };
+        if inputs.len() != 2 {
+            let problem = self
+                .problem_at(
+                    def.def.header,
+                    "wrong-arguments",
+                    format!("the optimizer `{name}` needs two inputs"),
+                    "the parameter and its gradient",
+                )
+                .help(format!("`optimizer {name}(lr: schedule)(p, g) {{ .. }}`"));
+            return Err(self.report(problem));
+        }
+        self.bind_params(def, inputs, vec![actual(node), actual(gradient)], &scope)?;
+        let frame = Frame::new(path, name, false, 0);
+        let saved = std::mem::replace(&mut self.optimizing, true);
+        let value = self.deeper(name, |c| {
+            c.in_module(def.module, |c| c.framed(frame, |c| c.scoped(scope, |c| c.block(&def.def.body))))
+        });
+        self.optimizing = saved;
+        let value = value?;
+        let new = self.tensor(&value)?;
+        let ty = self.variables[id.0 as usize].ty.clone();
+        if *self.ty(new) != ty || self.g.b.graph[new].level != Level::Once {
+            let found = self.ty(new).to_string();
+            let problem = self
+                .problem_at(
+                    def.def.header,
+                    "shape-mismatch",
+                    format!("the value of `{name}` is {found}, the parameter {ty}"),
+                    "the value of an optimizer's body is the new parameter",
+                )
+                .label(chosen.span, "used here");
+            return Err(self.report(problem));
+        }
+        Ok(new)
+    }
+}

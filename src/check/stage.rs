@@ -1,0 +1,451 @@
+//! `train` blocks: what one step computes, how many there are, and on which rows.
+
+use std::rc::Rc;
+
+use super::checker::{Checker, GraphState};
+use super::scope::{Frame, Scope};
+use super::value::{Eval, Reported, Value};
+use crate::base::{Diagnostic, Span};
+use crate::ir::experiment::{BatchFrom, Length, SplitRef, Stage};
+use crate::ir::{Attrs, Computation, Level, NodeId};
+use crate::syntax::ast::{Expr, Item, Let, Selector, Train, TrainStatement};
+
+/// The statements of a stage, by kind.
+#[derive(Default)]
+pub struct Parts<'a> {
+    pub batches: Vec<(&'a Expr, &'a Expr, bool, Span)>,
+    pub lets: Vec<&'a Let>,
+    pub optimizers: Vec<(&'a Expr, Option<&'a Selector>, Span)>,
+    pub measures: Vec<&'a TrainStatement>,
+    pub minimized: usize,
+    lengths: Vec<(&'a Expr, bool, Span)>,
+    seeds: Vec<(&'a Expr, Span)>,
+}
+
+/// What a stage needs to know before its step is elaborated.
+pub struct Frameworks {
+    pub batches: Vec<BatchFrom>,
+    pub length: Length,
+    pub steps_per_epoch: u64,
+    pub total_steps: u64,
+}
+
+impl<'a> Checker<'a> {
+    /// Elaborates every stage in the order in which they run.
+    pub fn all_stages(&mut self) -> Vec<Stage> {
+        let program = self.program;
+        let Some(main) = program.modules.first() else { return Vec::new() };
+        let trains: Vec<&Train> = main
+            .ast
+            .items
+            .iter()
+            .filter_map(|item| if let Item::Train(train) = item { Some(train) } else { None })
+            .collect();
+        if trains.is_empty() {
+            let problem = Diagnostic::warning("no-stage", "nothing is trained: there is no `train` block");
+            self.report(problem.help("add `train { batch 32 from data.train  ... }`"));
+        }
+        let names = self.stage_names(&trains);
+        let order = self.stage_order(&trains, &names);
+        order.into_iter().filter_map(|i| self.stage(trains[i], &names[i]).ok()).collect()
+    }
+
+    fn stage_names(&mut self, trains: &[&'a Train]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for train in trains {
+            let name = train.name.as_ref().map_or("train", |name| name.name.as_str());
+            if let Some(first) = names.iter().position(|n| n == name) {
+                let span = train.name.as_ref().map_or(train.header, |name| name.span);
+                let problem = self
+                    .problem_at(
+                        span,
+                        "defined-twice",
+                        format!("there are two stages named `{name}`"),
+                        "the second",
+                    )
+                    .label(trains[first].header, "the first")
+                    .help("give each stage a name of its own: `train warm { .. }`");
+                self.report(problem);
+            }
+            names.push(name.to_string());
+        }
+        names
+    }
+
+    /// Text order, except that a stage comes after the one it names.
+    fn stage_order(&mut self, trains: &[&'a Train], names: &[String]) -> Vec<usize> {
+        let mut order: Vec<usize> = Vec::new();
+        let mut left: Vec<usize> = (0..trains.len()).collect();
+        for train in trains {
+            if let Some(after) = &train.after
+                && !names.contains(&after.name)
+            {
+                let problem = self.problem_at(
+                    after.span,
+                    "unknown-stage",
+                    format!("there is no stage `{}`", after.name),
+                    "not found",
+                );
+                let problem = match crate::base::did_you_mean(&after.name, names.iter().map(String::as_str)) {
+                    Some(near) => problem.help(format!("did you mean `{near}`?")),
+                    None => problem,
+                };
+                self.report(problem);
+            }
+        }
+        while !left.is_empty() {
+            let ready = left.iter().position(|i| {
+                let after =
+                    trains[*i].after.as_ref().and_then(|after| names.iter().position(|n| *n == after.name));
+                after.is_none_or(|before| order.contains(&before))
+            });
+            match ready {
+                Some(place) => order.push(left.remove(place)),
+                None => {
+                    let span = trains[left[0]].header;
+                    let _ = self.error_at::<()>(
+                        span,
+                        "circle",
+                        "these stages wait for each other",
+                        "this one is part of the circle",
+                    );
+                    order.append(&mut left);
+                }
+            }
+        }
+        order
+    }
+
+    fn stage(&mut self, train: &'a Train, name: &str) -> Eval<Stage> {
+        self.at(train.header, |c| {
+            let frame = Frame::new(String::new(), name, false, 0);
+            c.framed(frame, |c| c.in_module(0, |c| c.scoped(Scope::root(), |c| c.stage_body(train, name))))
+        })
+    }
+
+    fn stage_body(&mut self, train: &'a Train, name: &str) -> Eval<Stage> {
+        let parts = sort(&train.statements);
+        let framework = self.framework(train, &parts);
+        let seed = match parts.seeds[..] {
+            [] => Ok(None),
+            [(value, _), ..] => self.seed(value).map(Some),
+        };
+        if let [_, (_, again), ..] = parts.seeds[..] {
+            let _ = self.error_at::<()>(again, "given-twice", "`seed` is given twice", "the second time");
+        }
+        // Without its batches a stage is still looked at, so that its other errors are found.
+        let feed = match &framework {
+            Ok(f) => f.batches.iter().map(|b| (b.rows.table, b.span)).collect(),
+            Err(Reported) => (0..self.tables.len()).map(|t| (t, Span::NONE)).collect(),
+        };
+        let state = GraphState {
+            training: true,
+            feed,
+            feed_hint: "add a `batch .. from` statement for it".to_string(),
+            total_steps: framework.as_ref().ok().map(|f| f.total_steps),
+            ..GraphState::default()
+        };
+        let (step, state) = self.in_graph(state, |c| c.step(train, &parts, name));
+        let measures = self.measures(&parts, framework.as_ref().ok());
+        let (framework, step, measures, seed) = (framework?, step?, measures?, seed?);
+        let mut outputs = vec![("loss".to_string(), step.loss)];
+        for (id, gradient) in &step.trained {
+            outputs.push((format!("gradient {}", self.variables[id.0 as usize].path), *gradient));
+        }
+        Ok(Stage {
+            name: name.to_string(),
+            seed,
+            batches: framework.batches,
+            length: framework.length,
+            steps_per_epoch: framework.steps_per_epoch,
+            total_steps: framework.total_steps,
+            step: Computation { graph: state.b.graph, outputs, updates: state.updates },
+            forward_end: step.forward_end,
+            gradient_end: step.gradient_end,
+            inputs: state.inputs,
+            trained: step.trained,
+            measures,
+            span: train.header,
+        })
+    }
+
+    /// Batches and length.
+    fn framework(&mut self, train: &'a Train, parts: &Parts<'a>) -> Eval<Frameworks> {
+        let batches = self.batches(train, parts);
+        let length = self.length(train, parts);
+        let (batches, length) = (batches?, length?);
+        let first = batches.first().ok_or(Reported)?;
+        let rows = self.rows_of(first.rows);
+        let steps_per_epoch = (rows as u64).div_ceil(first.size as u64);
+        let total_steps = match length {
+            Length::Epochs(n) => n.checked_mul(steps_per_epoch),
+            Length::Steps(n) => Some(n),
+        };
+        match total_steps {
+            Some(total_steps) => Ok(Frameworks { batches, length, steps_per_epoch, total_steps }),
+            None => self.error("too-large", "this stage has more than 2^64 steps", "here"),
+        }
+    }
+
+    fn batches(&mut self, train: &'a Train, parts: &Parts<'a>) -> Eval<Vec<BatchFrom>> {
+        if parts.batches.is_empty() {
+            let problem = self
+                .problem_at(train.header, "no-batch", "this stage takes no data", "there is no `batch` in it")
+                .help("add `batch 32 from data.train`");
+            return Err(self.report(problem));
+        }
+        let mut batches: Vec<Eval<BatchFrom>> = Vec::new();
+        for (size, from, in_order, span) in &parts.batches {
+            let batch = self.batch(size, from, *in_order, *span);
+            if let Ok(batch) = &batch {
+                let earlier =
+                    batches.iter().flatten().find(|b: &&BatchFrom| b.rows.table == batch.rows.table);
+                if let Some(earlier) = earlier {
+                    let problem = self
+                        .problem_at(
+                            *span,
+                            "given-twice",
+                            "a second batch is taken from the same data",
+                            "its fields could not be told apart",
+                        )
+                        .label(earlier.span, "the first");
+                    batches.push(Err(self.report(problem)));
+                    continue;
+                }
+                let first = batches.first().and_then(|b| b.as_ref().ok()).map(|b| (b.size, b.span));
+                if let Some((first, at)) = first
+                    && first != batch.size
+                {
+                    let problem = self
+                        .problem_at(
+                            *span,
+                            "batch-sizes",
+                            format!("this batch has {} examples, the first {first}", batch.size),
+                            "another size",
+                        )
+                        .label(at, "the first batch")
+                        .help("all batches of a stage have one size");
+                    batches.push(Err(self.report(problem)));
+                    continue;
+                }
+            }
+            batches.push(batch);
+        }
+        batches.into_iter().collect()
+    }
+
+    fn batch(&mut self, size: &'a Expr, from: &'a Expr, in_order: bool, span: Span) -> Eval<BatchFrom> {
+        let rows = self.split_of(from);
+        let count = self.int(size, "the size of a batch");
+        let (rows, count) = (rows?, count?);
+        let available = self.rows_of(rows);
+        if count < 1 {
+            return self.error_at(
+                size.span,
+                "bad-range",
+                format!("a batch of {count} examples"),
+                "it has at least 1",
+            );
+        }
+        if count as u64 > available as u64 {
+            let problem = self
+                .problem_at(
+                    size.span,
+                    "batch-too-large",
+                    format!("a batch of {count} from {available} rows"),
+                    "more than there are",
+                )
+                .label(from.span, format!("has {available} rows"));
+            return Err(self.report(problem));
+        }
+        Ok(BatchFrom { rows, size: count as usize, in_order, span })
+    }
+
+    /// `data.split`
+    pub fn split_of(&mut self, expr: &'a Expr) -> Eval<SplitRef> {
+        match self.eval(expr)? {
+            Value::Split(rows) => Ok(rows),
+            Value::Table(table) => {
+                let splits: Vec<String> = self.tables[table].splits.iter().map(|s| s.name.clone()).collect();
+                let problem = self
+                    .problem_at(expr.span, "not-a-split", "a split is needed here", "this is all of the data")
+                    .help(format!("write `{}.{}`", self.tables[table].name, splits.join("` or `.")));
+                Err(self.report(problem))
+            }
+            other => {
+                let found = self.describe(&other);
+                self.error_at(
+                    expr.span,
+                    "not-a-split",
+                    "a split such as `data.train` is needed here",
+                    &format!("this is {found}"),
+                )
+            }
+        }
+    }
+
+    /// How many rows a split has.
+    pub fn rows_of(&self, rows: SplitRef) -> usize {
+        self.tables.get(rows.table).and_then(|t| t.splits.get(rows.split)).map_or(0, |s| s.rows.len())
+    }
+
+    fn length(&mut self, train: &'a Train, parts: &Parts<'a>) -> Eval<Length> {
+        match parts.lengths[..] {
+            [(count, epochs, _)] => {
+                let word = if epochs { "epochs" } else { "steps" };
+                let n = self.int(count, &format!("`{word}`"))?;
+                if n < 1 {
+                    return self.error_at(count.span, "bad-range", format!("{n} {word}"), "at least 1");
+                }
+                Ok(if epochs { Length::Epochs(n as u64) } else { Length::Steps(n as u64) })
+            }
+            [] => {
+                let problem = self
+                    .problem_at(
+                        train.header,
+                        "no-length",
+                        "this stage has no length",
+                        "neither `epochs` nor `steps` is given",
+                    )
+                    .help("add `epochs 10` or `steps 1000`");
+                Err(self.report(problem))
+            }
+            [(_, _, first), (_, _, second), ..] => {
+                let problem = self
+                    .problem_at(second, "given-twice", "this stage has two lengths", "the second")
+                    .label(first, "the first")
+                    .help("keep one of `epochs` and `steps`");
+                Err(self.report(problem))
+            }
+        }
+    }
+
+    /// A seed: a whole number from 0.
+    pub fn seed(&mut self, value: &'a Expr) -> Eval<u64> {
+        match self.int(value, "a seed")? {
+            n if n >= 0 => Ok(n as u64),
+            n => self.error_at(value.span, "bad-range", format!("the seed is {n}"), "a seed is at least 0"),
+        }
+    }
+
+    /// Elaborates the statements of a step: the loss, its gradient, the updates.
+    fn step(&mut self, train: &'a Train, parts: &Parts<'a>, name: &str) -> Eval<Step> {
+        let loss = self.objective(train);
+        let scope = self.scope.clone();
+        let optimizers = self.optimizers(train, parts);
+        let loss = loss?;
+        let forward_end = self.g.b.graph.len();
+        let params = self.trained(loss, train)?;
+        let nodes: Vec<NodeId> = params.iter().map(|(_, node)| *node).collect();
+        let gradients = self.gradients(loss, &nodes, train.header)?;
+        let gradient_end = self.g.b.graph.len();
+        let trained: Vec<_> = params.iter().map(|(id, _)| *id).zip(gradients).collect();
+        self.scoped(scope, |c| c.apply_optimizers(optimizers?, &params, &trained, train, name))?;
+        Ok(Step { loss, forward_end, gradient_end, trained })
+    }
+
+    /// The loss of the batch: a scalar. What differs between examples is averaged over them.
+    fn objective(&mut self, train: &'a Train) -> Eval<NodeId> {
+        let mut each: Option<NodeId> = None;
+        let mut once: Option<NodeId> = None;
+        let mut failed = false;
+        let mut found = false;
+        for statement in &train.statements {
+            match statement {
+                TrainStatement::Let(item) => {
+                    let value = self.let_value(item);
+                    failed |= value.is_err();
+                    self.bind(&item.pattern, value);
+                }
+                TrainStatement::Minimize { value, .. } => {
+                    found = true;
+                    let Ok(node) = self.term(value) else {
+                        failed = true;
+                        continue;
+                    };
+                    let sum = if self.g.b.graph[node].level == Level::Each { &mut each } else { &mut once };
+                    let before = sum.take();
+                    let total = match before {
+                        None => node,
+                        Some(before) => self.op("add", &[before, node], Attrs::none())?,
+                    };
+                    *(if self.g.b.graph[total].level == Level::Each { &mut each } else { &mut once }) =
+                        Some(total);
+                }
+                TrainStatement::Batch { .. }
+                | TrainStatement::Optimizer { .. }
+                | TrainStatement::Epochs { .. }
+                | TrainStatement::Steps { .. }
+                | TrainStatement::Measure { .. }
+                | TrainStatement::Seed(_) => {}
+            }
+        }
+        if !found {
+            let problem = self
+                .problem_at(
+                    train.header,
+                    "no-objective",
+                    "this stage minimizes nothing",
+                    "there is no `minimize` in it",
+                )
+                .help("add `minimize cross_entropy(logits, data.label)` or another loss");
+            return Err(self.report(problem));
+        }
+        if failed {
+            return Err(Reported);
+        }
+        let each = each.map(|node| self.over_batch(node)).transpose()?;
+        match (each, once) {
+            (Some(a), Some(b)) => self.op("add", &[a, b], Attrs::none()),
+            (Some(one), None) | (None, Some(one)) => Ok(one),
+            (None, None) => Err(Reported),
+        }
+    }
+
+    fn term(&mut self, value: &'a Expr) -> Eval<NodeId> {
+        let loss = self.eval(value)?;
+        self.at(value.span, |c| c.scalar(&loss, value.span, "`minimize`"))
+    }
+}
+
+/// What the elaboration of a step gives.
+struct Step {
+    loss: NodeId,
+    forward_end: usize,
+    gradient_end: usize,
+    trained: Vec<(crate::ir::computation::VariableId, NodeId)>,
+}
+
+/// The statements of a stage by kind.
+fn sort(statements: &[TrainStatement]) -> Parts<'_> {
+    let mut parts = Parts::default();
+    for statement in statements {
+        match statement {
+            TrainStatement::Batch { size, from, in_order, span } => {
+                parts.batches.push((size, from, *in_order, *span));
+            }
+            TrainStatement::Let(item) => parts.lets.push(item),
+            TrainStatement::Minimize { .. } => parts.minimized += 1,
+            TrainStatement::Optimizer { value, selector, span } => {
+                parts.optimizers.push((value, selector.as_ref(), *span));
+            }
+            TrainStatement::Epochs { count, span } => parts.lengths.push((count, true, *span)),
+            TrainStatement::Steps { count, span } => parts.lengths.push((count, false, *span)),
+            TrainStatement::Measure { .. } => parts.measures.push(statement),
+            TrainStatement::Seed(seed) => parts.seeds.push((&seed.value, seed.span)),
+        }
+    }
+    parts
+}
+
+/// A scope for each `let` within that of the one before, so that shadowing works when they are forced late.
+pub fn late_scope<'a>(lets: &[&'a Let]) -> Rc<Scope<'a>> {
+    let mut scope = Scope::root();
+    for item in lets {
+        scope = Scope::inside(&scope);
+        for name in super::expr::names_of(&item.pattern) {
+            scope.define(&name.name, Value::Pending(item));
+        }
+    }
+    scope
+}

@@ -1,0 +1,184 @@
+//! Tables from CSV files: columns become numbers, indices or categories; every cell that is used is checked.
+
+mod cells;
+mod columns;
+
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use self::cells::{Cells, Problems};
+use super::splits::{self, Share};
+use super::{DataError, Rows, Table, gzip, hex};
+use crate::base::Exit;
+
+/// What to read, and as what.
+#[derive(Clone, Debug)]
+pub struct CsvSpec {
+    /// The file, plain or gzip, UTF-8, with a header line.
+    pub path: PathBuf,
+    /// The fields of the table.
+    pub fields: Vec<CsvField>,
+    /// Names and shares of the splits. The first one is that which is trained on. Without any, all rows are
+    /// one split, `all`.
+    pub splits: Vec<(String, Share)>,
+    /// Decides which row falls into which split.
+    pub seed: u64,
+}
+
+/// A field of the table.
+#[derive(Clone, Debug)]
+pub struct CsvField {
+    /// Its name.
+    pub name: String,
+    /// Which columns, and how they are read.
+    pub kind: CsvKind,
+}
+
+/// How columns become a field.
+#[derive(Clone, Debug)]
+pub enum CsvKind {
+    /// Numbers, as `f32`.
+    Numbers {
+        /// From where.
+        columns: Columns,
+        /// Whether to subtract the mean and divide by the standard deviation, per column. Both are those of
+        /// the first split, so that nothing is learnt from the others.
+        standardize: bool,
+    },
+    /// Whole numbers from 0, as indices.
+    Index {
+        /// From where.
+        columns: Columns,
+        /// All must lie below it. Without one: the largest value plus 1.
+        bound: Option<u64>,
+        /// The bound becomes a constant of this name.
+        constant: Option<String>,
+    },
+    /// Values of any kind, counted through as indices.
+    Category {
+        /// From where.
+        column: String,
+        /// The values from index 0 on. Without it: those that occur, sorted (as numbers, if all are).
+        order: Option<Vec<String>>,
+        /// How many there must be.
+        bound: Option<u64>,
+        /// The number of categories becomes a constant of this name.
+        constant: Option<String>,
+    },
+}
+
+/// Columns, by the names in the header.
+#[derive(Clone, Debug)]
+pub enum Columns {
+    /// One: a scalar field.
+    One(String),
+    /// Some, in this order: a field of one dimension.
+    List(Vec<String>),
+    /// From one to another, both included: a field of one dimension.
+    Range(String, String),
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// A file that is missing, damaged, not UTF-8 or ragged; columns that are not there; cells that are empty, not
+/// numbers, not finite or of no known category; splits that do not work out.
+pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
+    let file = spec.path.display().to_string();
+    let packed = gzip::read_file(&spec.path)?;
+    let digest = hex(&Sha256::digest(&packed));
+    let bytes = gzip::unpack(&file, packed)?;
+    let text = text(&file, &bytes)?;
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(true)
+        .flexible(true)
+        .trim(::csv::Trim::All)
+        .from_reader(text.as_bytes());
+    let broken = |error: ::csv::Error| DataError::new(format!("{file}: {error}"));
+    let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(str::to_string).collect();
+    if header.iter().all(String::is_empty) {
+        return Err(DataError::new(format!("{file}: the file is empty; a header line is expected"))
+            .help("the first line names the columns"));
+    }
+    let mut fields = Vec::new();
+    for field in &spec.fields {
+        let from = columns::resolve(&file, &header, field)?;
+        fields.push(Cells::new(field, from));
+    }
+    let mut problems = Problems::default();
+    let mut rows = 0;
+    let mut record = ::csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(broken)? {
+        let line = record.position().map_or(0, ::csv::Position::line);
+        if record.len() != header.len() {
+            return Err(ragged(&file, line, &record, header.len()));
+        }
+        for field in &mut fields {
+            field.push(&record, &header, line, &mut problems);
+        }
+        rows += 1;
+    }
+    problems.result(&file)?;
+    if rows == 0 {
+        return Err(DataError::new(format!("{file}: no rows after the header line")));
+    }
+    if u32::try_from(rows).is_err() {
+        let message = format!("{file}: {rows} rows; at most {} are read", u32::MAX);
+        return Err(DataError { exit: Exit::Resources, ..DataError::new(message) });
+    }
+    let splits = splits::divide(rows, &spec.splits, spec.seed)
+        .map_err(|error| DataError { message: format!("{file}: {}", error.message), ..error })?;
+    let everything = Rows::Range(0..rows);
+    let first = splits.first().map_or(("all", &everything), |split| (split.name.as_str(), &split.rows));
+    let mut table = Table {
+        name: String::new(),
+        origin: format!("{file}, {rows} rows"),
+        digest,
+        rows,
+        fields: Vec::new(),
+        splits: Vec::new(),
+        constants: Vec::new(),
+    };
+    for field in fields {
+        let (field, constant) = field.finish(&file, &header, first)?;
+        table.fields.push(field);
+        if let Some((name, value)) = constant {
+            match table.constants.iter().find(|(known, _)| *known == name) {
+                Some((_, other)) if *other != value => {
+                    let message = format!("`{name}` is {other} by one field and {value} by another");
+                    return Err(DataError { exit: Exit::Spec, ..DataError::new(message) }
+                        .help("give each its own name"));
+                }
+                Some(_) => {}
+                None => table.constants.push((name, value)),
+            }
+        }
+    }
+    table.splits = splits;
+    Ok(table)
+}
+
+/// The names of the header, for checks before the rows are read.
+///
+/// # Errors
+/// A file that is missing, damaged, empty or not UTF-8.
+fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+        DataError::new(format!("{file}: byte {} in line {line} is not UTF-8 text", error.valid_up_to()))
+            .help("save the file as UTF-8")
+    })?;
+    // Spreadsheets put a byte order mark in front.
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+fn ragged(file: &str, line: u64, record: &::csv::StringRecord, expected: usize) -> DataError {
+    let found = record.len();
+    let plural = if found == 1 { "" } else { "s" };
+    let message = format!("{file}: line {line} has {found} value{plural}; the header has {expected}");
+    if record.iter().any(|cell| cell.contains('\n')) {
+        return DataError::new(message).help("a value goes on over several lines: is a quotation mark open?");
+    }
+    DataError::new(message).help("values are separated by commas; a value with a comma stands in \"quotes\"")
+}
