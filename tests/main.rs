@@ -2,10 +2,12 @@
 //! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
 //! makes of small graphs; `readers`: files that are wrong in every way; `tidy`: the rules of the house.
 
+mod cli;
 mod exec;
 mod files;
 mod graphs;
 mod kernels;
+mod models;
 mod ops;
 mod plan;
 mod reference;
