@@ -3,5 +3,4 @@
 mod docs;
 mod library;
 mod check;
-mod docs;
 mod syntax;
