@@ -45,8 +45,9 @@ impl<'a> Checker<'a> {
             let has = self.variables.iter().any(|v| v.kind == VariableKind::Param && own(&v.path));
             let any = stages.iter().flat_map(|s| &s.trained).any(|(id, _)| trained(self, *id));
             if has && !any {
-                let problem = Diagnostic::warning("untrained", format!("the model `{}` is never trained", model.name))
-                    .label(model.span, "no stage minimizes anything that depends on its parameters");
+                let problem =
+                    Diagnostic::warning("untrained", format!("the model `{}` is never trained", model.name))
+                        .label(model.span, "no stage minimizes anything that depends on its parameters");
                 self.report(problem);
             }
             self.models.push(model);

@@ -136,9 +136,12 @@ impl<'a> Names<'_, 'a> {
         let mut seen: Vec<&Ident> = Vec::new();
         for param in def.first.iter().chain(def.second.iter().flatten()) {
             if let Some(first) = seen.iter().find(|first| first.name == param.name.name) {
-                let problem = Diagnostic::error("defined-twice", format!("two arguments are named `{}`", param.name.name))
-                    .label(param.name.span, "the second")
-                    .label(first.span, "the first");
+                let problem = Diagnostic::error(
+                    "defined-twice",
+                    format!("two arguments are named `{}`", param.name.name),
+                )
+                .label(param.name.span, "the second")
+                .label(first.span, "the first");
                 self.c.report(problem);
             }
             seen.push(&param.name);
@@ -170,7 +173,8 @@ impl<'a> Names<'_, 'a> {
     fn ty(&mut self, ty: &'a TypeExpr, binds: bool) {
         let name = &ty.name;
         if !TYPES.iter().any(|(known, _)| *known == name.name) {
-            let problem = Diagnostic::error("unknown-type", format!("there is no type `{}`", name.name)).label(name.span, "unknown");
+            let problem = Diagnostic::error("unknown-type", format!("there is no type `{}`", name.name))
+                .label(name.span, "unknown");
             let problem = match did_you_mean(&name.name, TYPES.iter().map(|(known, _)| *known)) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
                 None => problem,
@@ -218,7 +222,9 @@ impl<'a> Names<'_, 'a> {
     fn known_dimension(&self, name: &str) -> bool {
         let program = self.c.program;
         self.scopes.iter().flatten().any(|local| local.name == name)
-            || program.find(self.module, name).is_some_and(|at| matches!(program.item(at), Some(Item::Let(_))))
+            || program
+                .find(self.module, name)
+                .is_some_and(|at| matches!(program.item(at), Some(Item::Let(_))))
     }
 
     /// A dimension that stands alone and is spelt almost like a setting or an argument is a slip.
@@ -227,7 +233,13 @@ impl<'a> Names<'_, 'a> {
         let mut known: Vec<&str> =
             locals.iter().filter(|l| l.kind == Kind::Argument).map(|l| l.name.as_str()).collect();
         if let Some(module) = program.modules.get(self.module) {
-            known.extend(module.names.iter().filter(|(_, at)| matches!(program.item(**at), Some(Item::Let(_)))).map(|(n, _)| n.as_str()));
+            known.extend(
+                module
+                    .names
+                    .iter()
+                    .filter(|(_, at)| matches!(program.item(**at), Some(Item::Let(_))))
+                    .map(|(n, _)| n.as_str()),
+            );
         }
         for local in locals {
             if local.kind != Kind::Dimension || local.used > 0 || local.name.len() < 3 {
@@ -278,9 +290,12 @@ impl<'a> Names<'_, 'a> {
                 Statement::Assign { name, value, .. } => {
                     self.expr(value);
                     if !self.scopes.iter().flatten().any(|local| local.name == name.name) {
-                        let problem = Diagnostic::error("unknown-name", format!("there is no `{}` to change", name.name))
-                            .label(name.span, "not defined here")
-                            .help(format!("`let {} = ..` defines it", name.name));
+                        let problem = Diagnostic::error(
+                            "unknown-name",
+                            format!("there is no `{}` to change", name.name),
+                        )
+                        .label(name.span, "not defined here")
+                        .help(format!("`let {} = ..` defines it", name.name));
                         self.c.report(problem);
                     }
                 }
@@ -339,7 +354,9 @@ impl<'a> Names<'_, 'a> {
             }
             TrainStatement::Let(item) if !late => self.bind(item),
             TrainStatement::Minimize { value, .. } if !late => self.expr(value),
-            TrainStatement::Epochs { count, .. } | TrainStatement::Steps { count, .. } if !late => self.expr(count),
+            TrainStatement::Epochs { count, .. } | TrainStatement::Steps { count, .. } if !late => {
+                self.expr(count)
+            }
             TrainStatement::Seed(seed) if !late => self.expr(&seed.value),
             TrainStatement::Optimizer { value, selector, .. } if late => {
                 self.expr(value);
@@ -481,7 +498,8 @@ impl<'a> Names<'_, 'a> {
         } else if self.touch(name) {
             return;
         }
-        let problem = Diagnostic::error("unknown-name", format!("there is no `{name}`")).label(span, "not defined here");
+        let problem = Diagnostic::error("unknown-name", format!("there is no `{name}`"))
+            .label(span, "not defined here");
         let known = self.names();
         let problem = match did_you_mean(name, known.iter().map(String::as_str)) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
