@@ -1,6 +1,6 @@
 //! Text fixtures: what the parts make of whole files, pinned as snapshots.
 
+mod check;
 mod docs;
 mod library;
-mod check;
 mod syntax;
