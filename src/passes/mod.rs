@@ -106,6 +106,14 @@ pub fn run_watched(
     Ok((computation, reports))
 }
 
+/// Only what the results need: rules of gradients also append what nobody asked for.
+///
+/// # Errors
+/// As [`run`].
+pub fn needed(computation: Computation) -> Result<Computation, Diagnostic> {
+    run_pass(&dce::PASS, computation)
+}
+
 /// Runs one pass and checks its result.
 ///
 /// # Errors
