@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::Diagnostic;
 use crate::ir::Computation;
-use crate::ir::verify::verify;
+use crate::ir::verify::{Fault, verify};
 
 /// A rewriting of a computation that keeps the values of its outputs and updates.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub struct Report {
 /// Runs the pipeline.
 ///
 /// # Errors
-/// An internal error that names the pass at fault.
+/// An internal error that names the pass at fault, or the builder of the graph.
 pub fn run(computation: Computation, options: &Options) -> Result<(Computation, Vec<Report>), Diagnostic> {
     run_watched(computation, options, &mut |_, _| {})
 }
@@ -93,6 +93,7 @@ pub fn run_watched(
     options: &Options,
     seen: &mut dyn FnMut(&Pass, &Computation),
 ) -> Result<(Computation, Vec<Report>), Diagnostic> {
+    verify(&computation).map_err(|fault| blame("building the graph", &fault))?;
     let mut reports = Vec::new();
     let mut computation = computation;
     for pass in PIPELINE.iter().filter(|pass| options.runs(pass)) {
@@ -121,12 +122,12 @@ pub fn run_pass(pass: &Pass, computation: Computation) -> Result<Computation, Di
     let stage = format!("the pass `{}`", pass.name);
     let made = catch_unwind(AssertUnwindSafe(|| (pass.run)(computation)))
         .map_err(|panic| Diagnostic::internal(&stage, message(panic.as_ref())))?;
-    match verify(&made) {
-        Ok(()) => Ok(made),
-        Err(fault) => {
-            Err(Diagnostic::internal(&stage, fault.to_string()).label(fault.span, "while compiling this"))
-        }
-    }
+    verify(&made).map_err(|fault| blame(&stage, &fault))?;
+    Ok(made)
+}
+
+fn blame(stage: &str, fault: &Fault) -> Diagnostic {
+    Diagnostic::internal(stage, fault.to_string()).label(fault.span, "while compiling this")
 }
 
 /// What a panic said.
