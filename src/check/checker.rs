@@ -84,6 +84,8 @@ pub struct Checker<'a> {
     pub initial: Option<Initial>,
     /// Whether an optimizer's body is being elaborated.
     pub optimizing: bool,
+    /// The seed of the main file.
+    pub seed: Option<u64>,
     /// Above 0 nothing is reported.
     pub quiet: usize,
 }
@@ -116,6 +118,7 @@ impl<'a> Checker<'a> {
             calls: 0,
             initial: None,
             optimizing: false,
+            seed: None,
             quiet: 0,
         }
     }

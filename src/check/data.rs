@@ -9,8 +9,8 @@ use super::value::{Eval, Reported, Value};
 use crate::base::{Diagnostic, Ident, Span, did_you_mean};
 use crate::ir::experiment::{InputField, SplitRef};
 use crate::ops;
-use crate::readers::{self, DataError, Table};
-use crate::syntax::ast::{Arg, Data, Expr, ExprKind, Item};
+use crate::readers::{self, DataError, IdxField, IdxKind, IdxSpec, Source, Table};
+use crate::syntax::ast::{Arg, Data, ExprKind, Item};
 use crate::ty::Type;
 
 /// What `data NAME = ...` may start with.
@@ -213,12 +213,46 @@ impl<'a> Checker<'a> {
         Ok(node)
     }
 
-    fn csv(&mut self, data: &'a Data, _args: &'a [Arg]) -> Eval<Table> {
-        let _: &Expr = &data.source;
-        self.error_at(data.source.span, "not-data", "csv is not read yet", "here")
-    }
-
-    fn idx(&mut self, data: &'a Data, _args: &'a [Arg]) -> Eval<Table> {
-        self.error_at(data.source.span, "not-data", "idx is not read yet", "here")
+    /// `idx(images: "FILE", labels: "FILE")`, with `test_images` and `test_labels` for a second split.
+    fn idx(&mut self, data: &'a Data, args: &'a [Arg]) -> Eval<Table> {
+        let names = ["images", "labels", "test_images", "test_labels", "classes"];
+        let given = self.data_arguments("idx", &names, args)?;
+        let mut paths = Vec::new();
+        for value in &given[..4] {
+            paths.push(match value {
+                Some((value, span)) => Some(Source::File(self.data_path(value, *span)?)),
+                None => None,
+            });
+        }
+        let bound = match &given[4] {
+            Some((value, span)) => match self.whole(value, *span, "`classes` of `idx`")? {
+                n if n > 0 => Some(n as u64),
+                n => return self.error_at(*span, "bad-range", format!("{n} classes"), "at least 1"),
+            },
+            None => None,
+        };
+        let mut paths = paths.into_iter();
+        let mut next = || paths.next().flatten();
+        let (splits, images, labels) = match (next(), next(), next(), next()) {
+            (Some(images), Some(labels), None, None) => (vec!["all"], vec![images], vec![labels]),
+            (Some(images), Some(labels), Some(test_images), Some(test_labels)) => {
+                (vec!["train", "test"], vec![images, test_images], vec![labels, test_labels])
+            }
+            _ => {
+                let problem = self
+                    .problem_at(data.source.span, "missing-argument", "`idx` needs images and labels", "not all are given here")
+                    .help("`idx(images: \"FILE\", labels: \"FILE\")`, and `test_images`, `test_labels` together");
+                return Err(self.report(problem));
+            }
+        };
+        let label = IdxKind::Index { bound, constant: Some("classes".to_string()) };
+        let table = readers::idx(&IdxSpec {
+            splits: splits.into_iter().map(str::to_string).collect(),
+            fields: vec![
+                IdxField { name: "image".to_string(), kind: IdxKind::Image, files: images },
+                IdxField { name: "label".to_string(), kind: label, files: labels },
+            ],
+        });
+        table.map_err(|why| self.data_error(why, data.source.span))
     }
 }

@@ -148,13 +148,20 @@ impl<'a> Checker<'a> {
     fn unknown_name(&self, name: &str) -> Diagnostic {
         let problem = self.problem("unknown-name", format!("there is no `{name}`"), "not defined here");
         let mut known = self.scope.names();
-        known.extend(self.program.names(self.module).map(str::to_string));
-        known.extend(super::builtins::all().map(|builtin| builtin.name().to_string()));
-        known.extend(AMBIENT.iter().map(|(name, _)| (*name).to_string()));
+        known.extend(self.visible(self.module));
         match did_you_mean(name, known.iter().map(String::as_str)) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem,
         }
+    }
+
+    /// The names that a module sees everywhere, in a fixed order.
+    pub fn visible(&self, module: usize) -> Vec<String> {
+        let mut names: Vec<String> = self.program.names(module).map(str::to_string).collect();
+        names.sort();
+        names.extend(super::builtins::all().map(|builtin| builtin.name().to_string()));
+        names.extend(AMBIENT.iter().map(|(name, _)| (*name).to_string()));
+        names
     }
 
     /// What a name at the top of a file means: a setting, data, a definition.

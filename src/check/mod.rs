@@ -11,6 +11,7 @@ pub mod builtins;
 mod call;
 mod checker;
 mod data;
+mod data_csv;
 mod describe;
 mod expr;
 mod index;
@@ -19,6 +20,7 @@ mod measure;
 mod model;
 mod optimizer;
 mod program;
+mod resolve;
 mod scope;
 mod selector;
 mod settings;
@@ -114,13 +116,15 @@ fn check_here(path: &Path, options: &CheckOptions) -> Checked {
 }
 
 fn elaborate(c: &mut Checker) -> Option<Experiment> {
+    resolve::resolve(c);
     let settings = c.all_settings();
+    c.seed = file_seed(c);
     c.all_tables();
-    let seed = file_seed(c);
     c.all_models();
     let stages = c.all_stages();
+    c.untrained_models(&stages);
     Some(Experiment {
-        seed: c.options.seed.or(seed).unwrap_or(0),
+        seed: c.options.seed.or(c.seed).unwrap_or(0),
         settings,
         variables: std::mem::take(&mut c.variables),
         models: std::mem::take(&mut c.models),

@@ -6,8 +6,10 @@ use super::call::{Actual, How};
 use super::checker::{Checker, GraphState};
 use super::scope::{Frame, Scope};
 use super::value::{DefRef, Eval, Reported, Value};
+use crate::base::Diagnostic;
 use crate::ir::Computation;
-use crate::ir::experiment::ModelGraph;
+use crate::ir::computation::VariableId;
+use crate::ir::experiment::{ModelGraph, Stage, VariableKind};
 use crate::ops;
 use crate::syntax::ast::{DefKind, Item};
 use crate::ty::Type;
@@ -28,6 +30,27 @@ impl<'a> Checker<'a> {
                     self.ensure_model(DefRef { def, module }, None);
                 }
             }
+        }
+    }
+
+    /// Warns of models whose parameters no stage trains.
+    pub fn untrained_models(&mut self, stages: &[Stage]) {
+        if stages.is_empty() || self.failed() {
+            return;
+        }
+        for model in std::mem::take(&mut self.models) {
+            let prefix = format!("{}.", model.name);
+            let own = |path: &str| path.starts_with(&prefix);
+            let trained = |c: &Self, id: VariableId| own(&c.variables[id.0 as usize].path);
+            let has = self.variables.iter().any(|v| v.kind == VariableKind::Param && own(&v.path));
+            let any = stages.iter().flat_map(|s| &s.trained).any(|(id, _)| trained(self, *id));
+            if has && !any {
+                let problem =
+                    Diagnostic::warning("untrained", format!("the model `{}` is never trained", model.name))
+                        .label(model.span, "no stage minimizes anything that depends on its parameters");
+                self.report(problem);
+            }
+            self.models.push(model);
         }
     }
 

@@ -52,6 +52,7 @@ impl<'a> Scope<'a> {
     /// Every name in force.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.vars.borrow().keys().cloned().collect();
+        names.retain(|name| name.starts_with(|c: char| c.is_alphabetic() || c == '_'));
         names.sort();
         if let Some(parent) = &self.parent {
             names.extend(parent.names());

@@ -346,6 +346,7 @@ impl<'a> Checker<'a> {
 
     /// The loss of the batch: a scalar. What differs between examples is averaged over them.
     fn objective(&mut self, train: &'a Train) -> Eval<NodeId> {
+        let mut place = train.header;
         let mut each: Option<NodeId> = None;
         let mut once: Option<NodeId> = None;
         let mut failed = false;
@@ -357,8 +358,9 @@ impl<'a> Checker<'a> {
                     failed |= value.is_err();
                     self.bind(&item.pattern, value);
                 }
-                TrainStatement::Minimize { value, .. } => {
+                TrainStatement::Minimize { value, span } => {
                     found = true;
+                    place = *span;
                     let Ok(node) = self.term(value) else {
                         failed = true;
                         continue;
@@ -394,12 +396,14 @@ impl<'a> Checker<'a> {
         if failed {
             return Err(Reported);
         }
-        let each = each.map(|node| self.over_batch(node)).transpose()?;
-        match (each, once) {
-            (Some(a), Some(b)) => self.op("add", &[a, b], Attrs::none()),
-            (Some(one), None) | (None, Some(one)) => Ok(one),
-            (None, None) => Err(Reported),
-        }
+        self.at(place, |c| {
+            let each = each.map(|node| c.over_batch(node)).transpose()?;
+            match (each, once) {
+                (Some(a), Some(b)) => c.op("add", &[a, b], Attrs::none()),
+                (Some(one), None) | (None, Some(one)) => Ok(one),
+                (None, None) => Err(Reported),
+            }
+        })
     }
 
     fn term(&mut self, value: &'a Expr) -> Eval<NodeId> {

@@ -437,9 +437,9 @@ impl<'a> Checker<'a> {
                     format!("there is no `{name}`"),
                     "this dimension is not known here",
                 );
-                let locals = self.scope.names();
-                let known = locals.iter().map(String::as_str).chain(self.program.names(self.module));
-                let problem = match did_you_mean(&name, known) {
+                let mut known = self.scope.names();
+                known.extend(self.visible(self.module));
+                let problem = match did_you_mean(&name, known.iter().map(String::as_str)) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
                     None => problem.help("write a number, or a name that an input's type has bound"),
                 };

@@ -5,6 +5,7 @@
 //! Differentiation ([`autodiff`]) happens before, while a stage is built; planning ([`plan`]) after.
 
 pub mod autodiff;
+mod copies;
 mod cse;
 mod dce;
 mod decompose;
@@ -35,7 +36,8 @@ pub struct Pass {
 
 /// The passes, in order. `simplify` runs before `cse`, so that equal values look alike, and once more after
 /// it, because sharing uncovers chances such as both branches of a `select` being one value.
-pub static PIPELINE: &[&Pass] = &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS];
+pub static PIPELINE: &[&Pass] =
+    &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS, &copies::PASS];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {
@@ -101,6 +103,14 @@ pub fn run_watched(
         seen(pass, &computation);
     }
     Ok((computation, reports))
+}
+
+/// Only what the results need: rules of gradients also append what nobody asked for.
+///
+/// # Errors
+/// As [`run`].
+pub fn needed(computation: Computation) -> Result<Computation, Diagnostic> {
+    run_pass(&dce::PASS, computation)
 }
 
 /// Runs one pass and checks its result.
