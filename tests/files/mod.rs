@@ -3,4 +3,6 @@
 mod check;
 mod docs;
 mod library;
+mod check;
+mod docs;
 mod syntax;
