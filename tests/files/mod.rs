@@ -1,5 +1,5 @@
 //! Text fixtures: what the parts make of whole files, pinned as snapshots.
 
-mod docs;
 mod check;
+mod docs;
 mod syntax;
