@@ -16,7 +16,7 @@ use crate::check::{self, CheckOptions, Checked};
 use crate::exec::Program;
 use crate::ir::experiment::{Experiment, Stage};
 use crate::ir::plan::{Plan, Work};
-use crate::ir::{Computation, NodeId, text};
+use crate::ir::{Computation, text};
 use crate::jit;
 use crate::passes;
 use crate::passes::plan::{PlanOptions, plan, show};
@@ -149,8 +149,8 @@ pub fn emit(
 ) -> Result<String, Diagnostic> {
     let types = types(experiment);
     let computation = match form {
-        Form::Forward => first_nodes(&stage.step, stage.forward_end, &[]),
-        Form::Gradient => first_nodes(&stage.step, stage.gradient_end, &gradients(experiment, stage)),
+        Form::Forward => first_nodes(&stage.step, stage.forward_end),
+        Form::Gradient => first_nodes(&stage.step, stage.gradient_end),
         Form::Update => stage.step.clone(),
         Form::Simplified | Form::Fused | Form::Plan | Form::Clif | Form::Asm => step_of(stage, &types),
     };
@@ -166,10 +166,13 @@ pub fn emit(
         jit::dump(&nests, &plan.buffers, stage)
     };
     match form {
-        Form::Forward | Form::Gradient | Form::Update => Ok(text::print(&computation, Some(sources))),
+        Form::Forward | Form::Gradient | Form::Update => {
+            let needed = passes::needed(computation)?;
+            Ok(format!("{}{}", text::LEGEND, text::print(&needed, Some(sources))))
+        }
         Form::Simplified => {
             let (simplified, _) = passes::run(computation, &passes::Options::default())?;
-            Ok(text::print(&simplified, Some(sources)))
+            Ok(format!("{}{}", text::LEGEND, text::print(&simplified, Some(sources))))
         }
         Form::Fused => Ok(show::fused(&plan()?)),
         Form::Plan => Ok(show::plan(&plan()?)),
@@ -178,15 +181,10 @@ pub fn emit(
     }
 }
 
-/// The part of a step that stands before node `end`, with these results besides the loss.
-fn first_nodes(step: &Computation, end: usize, more: &[(String, NodeId)]) -> Computation {
+/// The part of a step that stands before node `end`.
+fn first_nodes(step: &Computation, end: usize) -> Computation {
     let mut graph = step.graph.clone();
     graph.truncate(end);
-    let outputs = step.outputs.iter().chain(more).filter(|(_, id)| id.index() < end).cloned().collect();
+    let outputs = step.outputs.iter().filter(|(_, id)| id.index() < end).cloned().collect();
     Computation { graph, outputs, updates: Vec::new() }
-}
-
-fn gradients(experiment: &Experiment, stage: &Stage) -> Vec<(String, NodeId)> {
-    let name = |id| format!("gradient of {}", experiment.variable(id).path);
-    stage.trained.iter().map(|(id, node)| (name(*id), *node)).collect()
 }

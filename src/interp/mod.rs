@@ -8,6 +8,9 @@ mod leaves;
 mod session;
 
 use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::LazyLock;
+use std::thread::ScopedJoinHandle;
 
 use crate::ir::op::Moment;
 use crate::ir::{Array, Graph, Level, LevelRule, NodeId, RefCall};
@@ -150,22 +153,21 @@ fn compute(graph: &Graph, id: NodeId, values: &[Option<Value>], env: &Env) -> Va
     }
 }
 
-/// The results for all examples, on two halves of the batch at a time where that is worth a thread.
+/// The results for all examples, spread over threads where that is worth it.
 fn for_each(batch: usize, elements: usize, one: impl Fn(usize) -> Array + Sync) -> Vec<Array> {
     const WORTH: usize = 20_000;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(batch);
-    if threads < 2 || batch * elements < WORTH {
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    if batch < 2 || batch * elements < WORTH || *THREADS < 2 {
         return (0..batch).map(one).collect();
     }
-    let part = batch.div_ceil(threads);
+    let part = batch.div_ceil(*THREADS);
     let one = &one;
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|t| scope.spawn(move || (t * part..batch.min((t + 1) * part)).map(one).collect::<Vec<_>>()))
-            .collect();
-        workers
-            .into_iter()
-            .flat_map(|worker| worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p)))
-            .collect()
+        let work = |first: usize| move || (first..batch.min(first + part)).map(one).collect::<Vec<_>>();
+        let workers: Vec<_> = (0..batch).step_by(part).map(|first| scope.spawn(work(first))).collect();
+        let joined =
+            |worker: ScopedJoinHandle<Vec<Array>>| worker.join().unwrap_or_else(|p| resume_unwind(p));
+        workers.into_iter().flat_map(joined).collect()
     })
 }

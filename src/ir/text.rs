@@ -9,8 +9,9 @@
 //! update variable 3 = %20
 //! ```
 //!
-//! Arguments that the type already tells (`shape`, and `bound` of an index) are left out. [`print`] and
-//! [`parse`] are inverse to each other, except for places in source files.
+//! Arguments that the type already tells (`shape`, and `bound` of an index) are left out, and so are those of
+//! windows that are neither apart, dilated, padded nor grouped. [`print`] and [`parse`] are inverse to each
+//! other, except for places in source files.
 
 use super::computation::VariableId;
 use super::{Attr, AttrKind, AttrSpec, Attrs, Builder, Computation, Level, Node, NodeId, Op, Update};
@@ -52,7 +53,7 @@ pub fn print_node(id: NodeId, node: &Node, sources: Option<&Sources>) -> String 
     let told: Vec<String> = node
         .attrs
         .iter()
-        .filter(|(name, value)| implied(name, &node.ty).as_ref() != Some(value))
+        .filter(|(name, value)| implied(node.op, name, &node.ty).as_ref() != Some(value))
         .map(|(name, value)| format!("{name}: {value}"))
         .collect();
     if !told.is_empty() {
@@ -72,8 +73,17 @@ pub fn print_node(id: NodeId, node: &Node, sources: Option<&Sources>) -> String 
     }
 }
 
-/// The value that an argument of this name has whenever it only repeats the type of the result.
-fn implied(name: &str, ty: &Type) -> Option<Attr> {
+/// The value of an argument that is left out: it only repeats the type of the result, or says that windows
+/// are neither apart nor padded.
+fn implied(op: &Op, name: &str, ty: &Type) -> Option<Attr> {
+    if op.attrs.iter().any(|spec| spec.name == "dilation") {
+        return match name {
+            "stride" | "dilation" => Some(Attr::Ints(vec![1, 1])),
+            "low" | "high" => Some(Attr::Ints(vec![0, 0])),
+            "groups" => Some(Attr::Int(1)),
+            _ => None,
+        };
+    }
     match (name, ty.dtype) {
         ("shape", _) => Some(Attr::Ints(ty.shape.iter().map(|n| *n as i64).collect())),
         ("bound", DType::F32) => Some(Attr::Int(-1)),
@@ -278,7 +288,7 @@ impl<'a> Reader<'a> {
 fn complete(op: &Op, told: Vec<(&'static str, Attr)>, ty: &Type) -> Result<Attrs, String> {
     let value = |spec: &AttrSpec| {
         let said = told.iter().find(|(name, _)| *name == spec.name).map(|(_, value)| value.clone());
-        let value = said.or_else(|| implied(spec.name, ty)).filter(|value| value.kind() == spec.kind);
+        let value = said.or_else(|| implied(op, spec.name, ty)).filter(|value| value.kind() == spec.kind);
         value.ok_or_else(|| format!("{} needs the argument `{}`", op.name, spec.name))
     };
     op.attrs.iter().try_fold(Attrs::none(), |attrs, spec| Ok(attrs.with(spec.name, value(spec)?)))

@@ -5,6 +5,7 @@
 //! Differentiation ([`autodiff`]) happens before, while a stage is built; planning ([`plan`]) after.
 
 pub mod autodiff;
+mod copies;
 mod cse;
 mod dce;
 mod decompose;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::Diagnostic;
 use crate::ir::Computation;
-use crate::ir::verify::verify;
+use crate::ir::verify::{Fault, verify};
 
 /// A rewriting of a computation that keeps the values of its outputs and updates.
 #[derive(Debug)]
@@ -35,7 +36,8 @@ pub struct Pass {
 
 /// The passes, in order. `simplify` runs before `cse`, so that equal values look alike, and once more after
 /// it, because sharing uncovers chances such as both branches of a `select` being one value.
-pub static PIPELINE: &[&Pass] = &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS];
+pub static PIPELINE: &[&Pass] =
+    &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS, &copies::PASS];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {
@@ -77,7 +79,7 @@ pub struct Report {
 /// Runs the pipeline.
 ///
 /// # Errors
-/// An internal error that names the pass at fault.
+/// An internal error that names the pass at fault, or the builder of the graph.
 pub fn run(computation: Computation, options: &Options) -> Result<(Computation, Vec<Report>), Diagnostic> {
     run_watched(computation, options, &mut |_, _| {})
 }
@@ -91,6 +93,7 @@ pub fn run_watched(
     options: &Options,
     seen: &mut dyn FnMut(&Pass, &Computation),
 ) -> Result<(Computation, Vec<Report>), Diagnostic> {
+    verify(&computation).map_err(|fault| blame("building the graph", &fault))?;
     let mut reports = Vec::new();
     let mut computation = computation;
     for pass in PIPELINE.iter().filter(|pass| options.runs(pass)) {
@@ -103,6 +106,14 @@ pub fn run_watched(
     Ok((computation, reports))
 }
 
+/// Only what the results need: rules of gradients also append what nobody asked for.
+///
+/// # Errors
+/// As [`run`].
+pub fn needed(computation: Computation) -> Result<Computation, Diagnostic> {
+    run_pass(&dce::PASS, computation)
+}
+
 /// Runs one pass and checks its result.
 ///
 /// # Errors
@@ -111,12 +122,12 @@ pub fn run_pass(pass: &Pass, computation: Computation) -> Result<Computation, Di
     let stage = format!("the pass `{}`", pass.name);
     let made = catch_unwind(AssertUnwindSafe(|| (pass.run)(computation)))
         .map_err(|panic| Diagnostic::internal(&stage, message(panic.as_ref())))?;
-    match verify(&made) {
-        Ok(()) => Ok(made),
-        Err(fault) => {
-            Err(Diagnostic::internal(&stage, fault.to_string()).label(fault.span, "while compiling this"))
-        }
-    }
+    verify(&made).map_err(|fault| blame(&stage, &fault))?;
+    Ok(made)
+}
+
+fn blame(stage: &str, fault: &Fault) -> Diagnostic {
+    Diagnostic::internal(stage, fault.to_string()).label(fault.span, "while compiling this")
 }
 
 /// What a panic said.

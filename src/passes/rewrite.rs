@@ -52,3 +52,9 @@ pub fn drop_unneeded(computation: Computation) -> Computation {
     updates.iter_mut().for_each(|update| update.value = renamed[update.value.index()]);
     Computation { graph: Graph::from_nodes(nodes), outputs, updates }
 }
+
+/// What is appended next belongs to the place in the source text that a node belongs to.
+pub fn stand_at(b: &mut Builder, id: NodeId) {
+    b.span = Place(b.graph[id].span);
+    b.scope = b.graph[id].scope.clone();
+}

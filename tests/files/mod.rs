@@ -2,6 +2,8 @@
 
 mod check;
 mod docs;
+mod library;
+mod meaning;
 mod misspelt;
 mod syntax;
 mod wrong;

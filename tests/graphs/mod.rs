@@ -1,8 +1,11 @@
 //! Graphs: differentiation over levels, the text form, the law of the IR, passes; by hand and at random.
 
 mod autodiff;
+mod compiled;
 mod harness;
 mod interp;
 mod passes;
+mod properties;
+mod random;
 mod text;
 mod verify;

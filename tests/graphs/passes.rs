@@ -268,6 +268,22 @@ fn decompose_expands_definitions() {
     ));
 }
 
+#[test]
+fn copies_keeps_old_values_apart_from_new_ones() {
+    insta::assert_snapshot!(shown(
+        "copies",
+        "%0 = variable {id: 0} : once f32[2]
+         %1 = variable {id: 1} : once f32[2]
+         %2 = variable {id: 2} : once f32[2]
+         %3 = reshape %0 : once f32[2, 1]
+         output before = %3
+         output constant = %2
+         update variable 0 = %1
+         update variable 1 = %0
+         update variable 2 = %2"
+    ));
+}
+
 fn broken(_: Computation) -> Computation {
     panic!("no rule for {}", "this")
 }
@@ -292,10 +308,13 @@ fn options_leave_passes_out() {
         let (_, reports) = passes::run(read(LEAVES), options).expect("the passes run");
         reports.iter().map(|report| report.pass).collect::<Vec<_>>()
     };
-    assert_eq!(reports(&passes::Options::default()), ["decompose", "simplify", "cse", "simplify", "dce"]);
-    assert_eq!(reports(&passes::Options::bare()), ["decompose"]);
+    assert_eq!(
+        reports(&passes::Options::default()),
+        ["decompose", "simplify", "cse", "simplify", "dce", "copies"]
+    );
+    assert_eq!(reports(&passes::Options::bare()), ["decompose", "copies"]);
     let off = vec!["simplify".to_string(), "decompose".to_string()];
-    assert_eq!(reports(&passes::Options { off }), ["decompose", "cse", "dce"]);
+    assert_eq!(reports(&passes::Options { off }), ["decompose", "cse", "dce", "copies"]);
 }
 
 #[test]
@@ -313,4 +332,14 @@ fn long_graphs_take_linear_time() {
     text.push_str(&format!("output end = %{last}\n"));
     let (after, _) = passes::run(read(&text), &passes::Options::default()).expect("the passes run");
     assert_eq!(after.graph.len(), 1);
+}
+
+#[test]
+fn simplify_does_not_take_a_repeated_part_for_the_whole() {
+    // The repeat has the shape of what the part was taken from.
+    insta::assert_snapshot!(simplified(
+        "%2 = slice %1 {start: [0], extent: [1], stride: [3]} : once f32[1]
+         %3 = broadcast %2 : once f32[4]
+         %4 = mul %3, %1 : once f32[4]"
+    ));
 }

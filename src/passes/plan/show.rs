@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::ir::Level;
-use crate::ir::kernel::{Combine, Scalar};
+use crate::ir::kernel::{Combine, Conv, Leaf, Scalar, Window};
 use crate::ir::plan::{
     Access, Arena, Buffer, BufferId, Extent, Gemm, Instr, LeafCall, Matrix, Nest, Phase, Plan, Work,
     WriteMode,
@@ -40,8 +40,11 @@ pub fn plan(plan: &Plan) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "batch {}: {} slots of {} tiles of {} examples",
-        plan.batch, plan.slots, plan.tiles_per_slot, plan.tile
+        "batch of {}: {}, each of {} of {}",
+        plan.batch,
+        counted(plan.slots, "slot"),
+        counted(plan.tiles_per_slot, "tile"),
+        counted(plan.tile, "example")
     );
     let _ = writeln!(out, "memory in bytes:");
     let arenas = [
@@ -63,17 +66,16 @@ pub fn plan(plan: &Plan) -> String {
             Level::Each => "each ",
         };
         let arena = arenas[buffer.arena as usize].1;
-        let _ = writeln!(
-            out,
-            "  {:<6} {arena}+{:<9} {level}{:<22} {}",
-            names[b],
-            buffer.offset,
-            buffer.ty.to_string(),
-            buffer.name
-        );
+        let place = format!("{arena}+{}", buffer.offset);
+        let ty = format!("{level}{}", buffer.ty);
+        let _ = writeln!(out, "  {:<5} {place:<18} {ty:<24} {}", names[b], buffer.name);
     }
     out.push_str(&fused(plan));
     out
+}
+
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 fn names(plan: &Plan) -> Vec<String> {
@@ -260,6 +262,44 @@ fn leaf_text(out: &mut String, call: &LeafCall, names: &[String]) {
         WriteMode::Overwrite => "=",
         WriteMode::Slot => "+=",
     };
-    let _ =
-        writeln!(out, "    {} {sign} {:?}({})", names[call.output.0 as usize], call.leaf, inputs.join(", "));
+    let output = &names[call.output.0 as usize];
+    let _ = writeln!(out, "    {output} {sign} {}: {}", leaf(&call.leaf), inputs.join(", "));
+}
+
+/// A hand-written kernel in words.
+fn leaf(leaf: &Leaf) -> String {
+    match leaf {
+        Leaf::Conv(conv) => format!("convolution, {}", convolution(conv)),
+        Leaf::ConvInput(conv) => format!("input gradient of the convolution, {}", convolution(conv)),
+        Leaf::ConvWeight(conv) => format!("weight gradient of the convolution, {}", convolution(conv)),
+        Leaf::MaxPool(w) => format!("maximum of windows, {}", windows(w)),
+        Leaf::MaxPoolInput(w) => format!("gradient of the maximum of windows, {}", windows(w)),
+        Leaf::MaxPoolPick(w) => format!("elements at the maxima of windows, {}", windows(w)),
+        Leaf::SumPool(w) => format!("sum of windows, {}", windows(w)),
+        Leaf::SumPoolInput(w) => format!("gradient of the sum of windows, {}", windows(w)),
+        Leaf::ArgMax { outer, n, inner, min } => {
+            format!("index of the {} of {outer} x {n} x {inner}", if *min { "minimum" } else { "maximum" })
+        }
+        Leaf::Gather { rows, width, count } => format!("{count} rows of {width} out of {rows}"),
+        Leaf::ScatterAdd { rows, width, count } => format!("{count} rows of {width} added into {rows}"),
+        Leaf::Random { distribution, stream } => format!("random numbers, {distribution:?}, stream {stream}"),
+    }
+}
+
+fn windows(w: &Window) -> String {
+    let pair = |p: [usize; 2]| format!("{} x {}", p[0], p[1]);
+    let mut text =
+        format!("{} over {} x {} to {}", pair(w.kernel), pair(w.input), w.channels, pair(w.output));
+    for (name, values, usual) in [("stride", w.stride, 1), ("dilation", w.dilation, 1), ("padding", w.pad, 0)]
+    {
+        if values != [usual; 2] {
+            text.push_str(&format!(", {name} {}", pair(values)));
+        }
+    }
+    text
+}
+
+fn convolution(conv: &Conv) -> String {
+    let groups = if conv.groups > 1 { format!(", {} groups", conv.groups) } else { String::new() };
+    format!("{} x {}{groups}", windows(&conv.window), conv.out_channels)
 }

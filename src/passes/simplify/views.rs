@@ -148,7 +148,7 @@ fn permutation(view: &View, from: &Shape, to: &Shape) -> Option<Vec<usize>> {
     for (i, axis) in view.axes.iter().enumerate() {
         match (axis.base, &axis.terms[..]) {
             (0, [(at, 1)]) => source[*at] = Some(i),
-            (0, []) => ones.push(i),
+            (0, []) if from[i] == 1 => ones.push(i),
             _ => return None,
         }
     }

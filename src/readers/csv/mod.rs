@@ -109,8 +109,9 @@ pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
     let mut problems = Problems::default();
     let mut rows = 0;
     let mut record = ::csv::StringRecord::new();
+    let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
     while reader.read_record(&mut record).map_err(broken)? {
-        let line = record.position().map_or(0, ::csv::Position::line);
+        let line = lines.of(record.position().map_or(0, |place| place.byte() as usize));
         if record.len() != header.len() {
             return Err(ragged(&file, line, &record, header.len()));
         }
@@ -159,10 +160,7 @@ pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
     Ok(table)
 }
 
-/// The names of the header, for checks before the rows are read.
-///
-/// # Errors
-/// A file that is missing, damaged, empty or not UTF-8.
+/// The bytes as text.
 fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
@@ -171,6 +169,30 @@ fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataError> {
     })?;
     // Spreadsheets put a byte order mark in front.
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// Counts lines. The reader's own count is that of the line where it began to look for a record, which may be
+/// an empty one before it.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that is found from `byte` on. Bytes only grow.
+    fn of(&mut self, byte: usize) -> u64 {
+        while let Some(c) = self.text.get(self.at) {
+            let ends = *c == b'\n' || *c == b'\r';
+            if self.at >= byte && !ends {
+                break;
+            }
+            // The two characters of Windows are one end of a line.
+            self.line += u64::from(ends && !(*c == b'\r' && self.text.get(self.at + 1) == Some(&b'\n')));
+            self.at += 1;
+        }
+        self.line
+    }
 }
 
 fn ragged(file: &str, line: u64, record: &::csv::StringRecord, expected: usize) -> DataError {

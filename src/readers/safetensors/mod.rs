@@ -1,5 +1,7 @@
 //! Weights as safetensors: names, shapes and f32 values. Written so that the file is whole or not there.
 
+mod header;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -21,18 +23,34 @@ fn refuse(path: &Path, what: impl std::fmt::Display) -> DataError {
 /// Reads all tensors; `f64` values are rounded to `f32`.
 ///
 /// # Errors
-/// A file that is missing or damaged, and element types other than F32 and F64.
+/// A file that is missing or damaged, element types other than F32 and F64, values that are not finite.
 pub fn read(path: &Path) -> Result<Tensors, DataError> {
-    let bytes = read_file(path).map_err(|error| DataError { exit: Exit::Weights, ..error })?;
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| refuse(path, format!("not a whole safetensors file ({error})")))?;
+    let bytes = read_file(path).map_err(|error| match error.exit {
+        Exit::Resources => error,
+        _ => DataError { exit: Exit::Weights, ..error },
+    })?;
+    parse(&bytes).map_err(|(what, help)| {
+        let error = refuse(path, what);
+        match help {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    })
+}
+
+/// What is wrong, and a way out.
+type Wrong = (String, Option<&'static str>);
+
+fn parse(bytes: &[u8]) -> Result<Tensors, Wrong> {
+    header::check(bytes).map_err(|what| (what, Some("the file is damaged or cut off: make it again")))?;
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| (format!("not a whole safetensors file ({error})"), None))?;
     let mut tensors = Tensors::new();
     for (name, view) in file.tensors() {
         let extents: Vec<i64> = view.shape().iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX)).collect();
-        let shape =
-            Shape::checked(&extents).map_err(|bad| refuse(path, format!("tensor `{name}`: {bad}")))?;
+        let shape = Shape::checked(&extents).map_err(|bad| (format!("tensor `{name}`: {bad}"), None))?;
         let data = view.data();
-        let values = match view.dtype() {
+        let values: Vec<f32> = match view.dtype() {
             Dtype::F32 => {
                 data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
             }
@@ -42,12 +60,15 @@ pub fn read(path: &Path) -> Result<Tensors, DataError> {
                 .collect(),
             other => {
                 let what = format!("tensor `{name}` is {other:?}; F32 or F64 is needed");
-                return Err(refuse(path, what).help("convert it to F32 where it was made"));
+                return Err((what, Some("convert it to F32 where it was made")));
             }
         };
-        let values: Vec<f32> = values;
         if values.len() != shape.elements() {
-            return Err(refuse(path, format!("tensor `{name}`: {} values for {shape}", values.len())));
+            return Err((format!("tensor `{name}`: {} values for {shape}", values.len()), None));
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let what = format!("tensor `{name}`: element {at} is {}, not a finite f32", values[at]);
+            return Err((what, Some("weights of a training that diverged cannot be used")));
         }
         tensors.insert(name, (shape, values));
     }
@@ -93,11 +114,16 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
         file.sync_all()?;
         drop(file);
         std::fs::rename(&temporary, path)?;
-        std::fs::File::open(folder)?.sync_all()
+        sync_folder(folder)
     })();
     if result.is_err() {
         // The error that matters is the first one; a leftover would only confuse.
         let _ = std::fs::remove_file(&temporary);
     }
     result.map_err(refuse)
+}
+
+/// Forces the names in a folder to disk, where the system lets folders be opened.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { std::fs::File::open(folder)?.sync_all() } else { Ok(()) }
 }

@@ -1,0 +1,328 @@
+//! The standard library: it is documented, all of it can be used, and its functions have the values they should.
+
+use std::path::Path;
+
+use nnc::base::FileId;
+use nnc::check::{CheckOptions, check};
+use nnc::interp::Session;
+use nnc::interp::{Env, evaluate};
+use nnc::ir::Array;
+use nnc::ir::experiment::{Experiment, Stage};
+use nnc::ir::op::Moment;
+use nnc::syntax;
+use nnc::syntax::ast::{Def, Item};
+use nnc::ty::Shape;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("readable")
+}
+
+/// All definitions of the library with the file they stand in.
+fn definitions() -> Vec<(String, Def)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/std");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the library") {
+        let path = entry.expect("readable").path();
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let file = syntax::parse(FileId(0), &text).expect("the library parses");
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        for item in file.items {
+            if let Item::Def(def) = item {
+                found.push((name.clone(), def));
+            }
+        }
+    }
+    assert!(found.len() > 60, "only {} definitions", found.len());
+    found
+}
+
+/// A checked text, or its messages.
+fn checked(text: &str) -> Experiment {
+    let options = CheckOptions { text: Some(text.to_string()), ..CheckOptions::default() };
+    let checked = check(Path::new("test.nn"), &options);
+    let shown: String = checked.diagnostics.iter().map(|d| d.render(&checked.sources, false)).collect();
+    checked.experiment.unwrap_or_else(|| panic!("{shown}\n{text}"))
+}
+
+#[test]
+fn every_definition_is_documented_with_an_example() {
+    for (file, def) in definitions() {
+        let name = &def.name.name;
+        let example = def.doc.split("Example: `").nth(1).and_then(|rest| rest.split('`').next());
+        let Some(example) = example else { panic!("{file}: `{name}` has no example in its documentation") };
+        assert!(
+            example.contains(name.as_str()),
+            "{file}: the example of `{name}` does not use it: {example}"
+        );
+        let first = example.split_whitespace().next().unwrap_or("");
+        let text = match first {
+            "minimize" | "measure" | "optimizer" => format!("train {{ {example} }}"),
+            "param" | "let" => format!("layer f() {{ {example} }}"),
+            _ => format!("let value = {example}"),
+        };
+        assert!(
+            syntax::parse(FileId(0), &text).is_ok(),
+            "{file}: the example of `{name}` does not parse: {example}"
+        );
+    }
+}
+
+#[test]
+fn every_definition_is_used_by_a_spec_that_checks() {
+    let text = read("tests/files/specs/library/everything.nn");
+    let library: String = definitions().iter().map(|(file, _)| read(&format!("src/std/{file}"))).collect();
+    for (file, def) in definitions() {
+        let name = &def.name.name;
+        let uses = |text: &str| {
+            text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| word == name).count()
+        };
+        assert!(uses(&text) > 0 || uses(&library) > 2, "{file}: no spec uses `{name}`");
+    }
+    checked(&text);
+}
+
+/// Expressions with their values, from the formulas by hand. `v` is a vector, `z` is 0 and depends on the example.
+const VALUES: &[(&str, f64)] = &[
+    ("softmax(v)[2]", 0.8437947344813395),
+    ("log_softmax(v)[0]", -3.1698460195562856),
+    ("log_softmax(1000 * v)[0]", -3000.0),
+    ("logsumexp(v)[0]", 4.169846019556285),
+    ("sum(softmax(1000 * v))", 1.0),
+    ("leaky_relu(z - 2, slope: 0.1)", -0.2),
+    ("leaky_relu(z + 2, slope: 0.1)", 2.0),
+    ("relu6(z + 7) + relu6(z - 1)", 6.0),
+    ("gelu(z + 1.5)", 1.399789198096713),
+    ("gelu(z + 1.5, approximate: true)", 1.3995715769802328),
+    ("elu(z - 2, alpha: 0.5)", -0.43233235838169365),
+    ("elu(z + 800)", 800.0),
+    ("selu(z - 1)", -1.1113307378125625),
+    ("silu(z + 2)", 1.7615941559557646),
+    ("softplus(z - 3)", 0.04858735157374206),
+    ("softplus(z + 4000)", 4000.0),
+    ("softsign(z - 3)", -0.75),
+    ("mish(z + 1)", 0.8650983882673103),
+    ("hard_sigmoid(z + 1.5)", 0.75),
+    ("hard_sigmoid(z - 9)", 0.0),
+    ("clamp(z + 5, -1, 2) + clamp(z - 5, -1, 2)", 1.0),
+    ("norm(v)", 4.58257569495584),
+    ("normalize(v)[1]", 0.4364357804719848),
+    ("cross_entropy(v, one)", 2.1698460195562856),
+    ("cross_entropy(v, one, smoothing: 0.1)", 2.1365126862229524),
+    ("soft_cross_entropy(v, [0.2, 0.3, 0.5])", 1.3698460195562856),
+    ("kl_divergence([0.2, 0.3, 0.5], v)", 0.3401930054917121),
+    ("kl_divergence(softmax(v), v)", 0.0),
+    ("distillation(v, [3, 1, 0.5])", 2.6332034212818547),
+    ("binary_cross_entropy(z + [0.5, -2], [1, 0.25])", 0.5505024976115396),
+    ("binary_cross_entropy(z - 2000, 1)", 2000.0),
+    ("mse(v, [1, 1, 1])", 10.0 / 3.0),
+    ("mae(v, [2, 2, 2])", 1.0),
+    ("huber(z + [0.5, 3], [0, 0])", 1.3125),
+    ("huber(z + 3, 0, delta: 2)", 4.0),
+    ("hinge(z + [2, -0.5], [1, 1])", 0.75),
+    ("accuracy(v, one)", 0.0),
+    ("accuracy(-v, cast(z, bound: 3))", 1.0),
+    ("top_k(v, one, k: 1)", 0.0),
+    ("top_k(v, one, k: 2)", 1.0),
+    ("binary_accuracy(z + [1, -1, 2, -2], [1, 1, 0, 0])", 0.5),
+    ("mean(global_avg_pool(reshape(z + iota(2, 2, 3, axis: 1), [2, 2, 3])))", 0.5),
+    ("max(global_max_pool(reshape(z + iota(2, 2, 3, axis: 2), [2, 2, 3])))", 2.0),
+    ("max_pool2d(reshape(z + iota(16), [4, 4, 1]))[1, 0, 0]", 13.0),
+    ("avg_pool2d(reshape(z + iota(16), [4, 4, 1]))[1, 0, 0]", 10.5),
+    // The last window of a padded pool holds one element, and its mean is that element.
+    ("avg_pool2d(reshape(z + iota(9), [3, 3, 1]), padding: same)[1, 1, 0]", 8.0),
+    ("dropout(v, 0.5)[2]", 4.0),
+    ("gaussian_noise(v, 0.5)[2]", 4.0),
+];
+
+#[test]
+fn functions_have_their_values() {
+    let mut text = "data digits = mnist()\nmodel Net(x: f32[28, 28, 1]) -> f32[1] { x |> flatten |> dense(1) }\n\
+                    train {\nbatch 2 from digits.train\nminimize sum(Net(digits.image))\noptimizer sgd\nsteps 1\n\
+                    let z = 0 * mean(digits.image)\nlet v = z + [1, 2, 4]\nlet one = cast(z + 1, bound: 3)\n"
+        .to_string();
+    for (i, (expression, _)) in VALUES.iter().enumerate() {
+        text += &format!("measure {expression} on digits.train every 1 steps as m{i}\n");
+    }
+    let experiment = checked(&(text + "}\n"));
+    let measures = &experiment.stages[0].measures;
+    assert_eq!(measures.len(), VALUES.len());
+    for (measure, (expression, value)) in measures.iter().zip(VALUES) {
+        let node = measure.computation.outputs[0].1;
+        let image = Array::new(Shape::of(&[28, 28, 1]), vec![0.5; 784]);
+        let inputs: Vec<Vec<Array>> = measure.inputs.iter().map(|_| vec![image.clone(); 2]).collect();
+        let moment = Moment { seed: 0, step: 1, example: 0, batch: 2 };
+        let found =
+            evaluate(&measure.computation.graph, &[node], &Env { variables: &[], inputs: &inputs, moment });
+        let found = found[0].of(0).data[0];
+        assert!((found - value).abs() <= 1e-9 * (1.0 + value.abs()), "{expression} is {found}, not {value}");
+    }
+}
+
+/// A stage that makes `w^2` small, from 2.
+fn parabola(optimizer: &str, steps: usize) -> (Experiment, Vec<f64>) {
+    let experiment = checked(&format!(
+        "data digits = mnist()\nmodel Net(x: f32[28, 28, 1]) -> f32 {{ param w: f32 = constant(2)\nw * w + 0 * mean(x) }}\n\
+         train {{\nbatch 2 from digits.train\nminimize Net(digits.image)\noptimizer {optimizer}\nsteps {steps}\n}}\n"
+    ));
+    let values = run(&experiment, &experiment.stages[0], steps);
+    (experiment, values)
+}
+
+/// The parameter after each step.
+fn run(experiment: &Experiment, stage: &Stage, steps: usize) -> Vec<f64> {
+    let moment = |step: usize| Moment { seed: 0, step: step as u64, example: 0, batch: 2 };
+    let mut session = Session::initial(&experiment.variables, moment(0));
+    let place = experiment.variables.iter().position(|v| v.path == "Net.w").expect("the parameter");
+    let image = Array::new(Shape::of(&[28, 28, 1]), vec![0.5; 784]);
+    let inputs: Vec<Vec<Array>> = stage.inputs.iter().map(|_| vec![image.clone(); 2]).collect();
+    (1..=steps)
+        .map(|step| {
+            session.step(&stage.step, &inputs, moment(step));
+            session.variables[place].data[0]
+        })
+        .collect()
+}
+
+fn assert_near(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() < 1e-9, "{what}: {found:?}, not {expected:?}");
+    }
+}
+
+/// Each optimizer against its formula written once more, here on plain numbers.
+#[test]
+fn optimizers_follow_their_formulas() {
+    let steps = 5;
+    let simulate = |rule: &mut dyn FnMut(f64, f64, i32) -> f64| -> Vec<f64> {
+        let mut w = 2.0;
+        (1..=steps)
+            .map(|step| {
+                w = rule(w, 2.0 * w, step as i32);
+                w
+            })
+            .collect()
+    };
+    let check = |text: &str, rule: &mut dyn FnMut(f64, f64, i32) -> f64| {
+        assert_near(text, &parabola(text, steps).1, &simulate(rule));
+    };
+    check("sgd(lr: 0.1)", &mut |w, g, _| w - 0.1 * g);
+    check("sgd(lr: 0.1, weight_decay: 0.5)", &mut |w, g, _| w - 0.1 * 0.5 * w - 0.1 * g);
+    let mut v = 0.0;
+    check("sgd(lr: 0.1, momentum: 0.9)", &mut |w, g, _| {
+        v = 0.9 * v - 0.1 * g;
+        w + v
+    });
+    let mut v = 0.0;
+    check("sgd(lr: 0.1, momentum: 0.9, nesterov: true)", &mut |w, g, _| {
+        v = 0.9 * v - 0.1 * g;
+        w + 0.9 * v - 0.1 * g
+    });
+    let (mut v, mut m) = (0.0, 0.0);
+    check("rmsprop(lr: 0.1, momentum: 0.5)", &mut |w, g, _| {
+        v = 0.9 * v + 0.1 * g * g;
+        m = 0.5 * m + 0.1 * g / (v + 1e-7).sqrt();
+        w - m
+    });
+    let mut total = 0.1;
+    check("adagrad(lr: 0.1)", &mut |w, g, _| {
+        total += g * g;
+        w - 0.1 * g / (total + 1e-7_f64).sqrt()
+    });
+    let mut m = 0.0;
+    check("lion(lr: 0.1, weight_decay: 0.2)", &mut |w, g, _| {
+        let direction: f64 = 0.9 * m + 0.1 * g;
+        m = 0.99 * m + 0.01 * g;
+        w - 0.1 * (direction.signum() + 0.2 * w)
+    });
+    for (text, decay) in [("adam(lr: 0.1)", 0.0), ("adamw(lr: 0.1)", 0.004)] {
+        let (mut m, mut v) = (0.0, 0.0);
+        check(text, &mut |w, g, t| {
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let (mean, square) = (m / (1.0 - 0.9_f64.powi(t)), v / (1.0 - 0.999_f64.powi(t)));
+            // Keras scales before it adds epsilon: the difference shows only in the last digits.
+            let epsilon = 1e-7 / (1.0 - 0.999_f64.powi(t)).sqrt();
+            w - 0.1 * decay * w - 0.1 * mean / (square.sqrt() + epsilon)
+        });
+    }
+}
+
+/// Schedules, seen through plain gradient descent: the rate is what each step did.
+#[test]
+fn schedules_have_their_values() {
+    let rates = |schedule: &str| -> Vec<f64> {
+        let (_, values) = parabola(&format!("sgd(lr: {schedule})"), 9);
+        let before = std::iter::once(2.0).chain(values.iter().copied());
+        before.zip(&values).map(|(w, next)| (w - next) / (2.0 * w)).collect()
+    };
+    let cosine = |way: f64| 0.05 + 0.15 * 0.5 * (1.0 + (std::f64::consts::PI * way).cos());
+    let expected: Vec<f64> = (0..9).map(|i| cosine(f64::from(i) / 8.0)).collect();
+    assert_near("cosine", &rates("cosine(0.2, final: 0.05)"), &expected);
+    let expected = [0.1, 0.2, 0.2, 0.2 * 5.0 / 6.0, 0.2 * 4.0 / 6.0, 0.1, 0.2 / 3.0, 0.2 / 6.0, 0.0];
+    assert_near("linear", &rates("linear(0.2, warmup: 2)"), &expected);
+    let expected: Vec<f64> = (0..9).map(|i| 0.2 * 0.5_f64.powf(f64::from(i) / 4.0)).collect();
+    assert_near("exponential", &rates("exponential(0.2, decay_steps: 4, decay_rate: 0.5)"), &expected);
+    let expected = [0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05];
+    assert_near(
+        "staircase",
+        &rates("exponential(0.2, decay_steps: 4, decay_rate: 0.5, staircase: true)"),
+        &expected,
+    );
+    let expected = [0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05];
+    assert_near("stepwise", &rates("stepwise(0.2, at: [2, 5], factor: 0.5)"), &expected);
+}
+
+/// Mean and standard deviation of what initialisers draw, and the bounds of those that have some.
+#[test]
+fn initialisers_have_their_moments() {
+    let (rows, columns) = (200, 100);
+    let glorot = (2.0 / f64::from(rows + columns)).sqrt();
+    let cases: &[(&str, f64, f64)] = &[
+        ("uniform(-1, 3)", 1.0, 4.0 / 12f64.sqrt()),
+        ("normal(mean: 1, stddev: 2)", 1.0, 2.0),
+        ("truncated_normal(stddev: 1)", 0.0, 0.879_625_661_034_239_8),
+        ("glorot_uniform()", 0.0, glorot),
+        ("glorot_normal()", 0.0, glorot),
+        ("he_uniform()", 0.0, 0.1),
+        ("he_normal()", 0.0, 0.1),
+        ("lecun_uniform()", 0.0, 0.005f64.sqrt()),
+        ("lecun_normal()", 0.0, 0.005f64.sqrt()),
+        ("constant(3)", 3.0, 0.0),
+    ];
+    for (text, mean, deviation) in cases {
+        let experiment = checked(&format!(
+            "data digits = mnist()\nmodel Net(x: f32[28, 28, 1]) -> f32 {{ param w: f32[{rows}, {columns}] = {text}\n\
+             sum(w * w) + 0 * mean(x) }}\n\
+             train {{\nbatch 2 from digits.train\nminimize Net(digits.image)\noptimizer sgd\nsteps 1\n}}\n"
+        ));
+        let session =
+            Session::initial(&experiment.variables, Moment { seed: 1, step: 0, example: 0, batch: 1 });
+        let values = &session.variables[0].data;
+        let count = values.len() as f64;
+        let average = values.iter().sum::<f64>() / count;
+        let spread = (values.iter().map(|v| (v - average).powi(2)).sum::<f64>() / count).sqrt();
+        assert!((average - mean).abs() <= 0.04 * deviation, "{text}: mean {average}, not {mean}");
+        assert!(
+            (spread - deviation).abs() <= 0.03 * deviation,
+            "{text}: deviation {spread}, not {deviation}"
+        );
+        if text.starts_with("truncated") {
+            assert!(values.iter().all(|v| v.abs() <= 2.0), "{text}: a value beyond two standard deviations");
+        }
+    }
+}
+
+#[test]
+fn shipped_models_check() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    for entry in std::fs::read_dir(folder).expect("the models") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|e| e != "nn") {
+            continue;
+        }
+        let checked = check(&path, &CheckOptions::default());
+        let shown: String = checked.diagnostics.iter().map(|d| d.render(&checked.sources, false)).collect();
+        assert_eq!(shown, "", "{}", path.display());
+    }
+}
