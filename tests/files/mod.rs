@@ -3,6 +3,4 @@
 mod check;
 mod docs;
 mod library;
-mod check;
-mod docs;
 mod syntax;
