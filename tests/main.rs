@@ -10,7 +10,7 @@ mod kernels;
 mod models;
 mod ops;
 mod plan;
+mod readers;
 mod reference;
 mod stages;
-mod readers;
 mod tidy;

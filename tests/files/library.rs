@@ -6,9 +6,9 @@ use nnc::base::FileId;
 use nnc::check::{CheckOptions, check};
 use nnc::interp::Session;
 use nnc::interp::{Env, evaluate};
+use nnc::ir::Array;
 use nnc::ir::experiment::{Experiment, Stage};
 use nnc::ir::op::Moment;
-use nnc::ir::Array;
 use nnc::syntax;
 use nnc::syntax::ast::{Def, Item};
 use nnc::ty::Shape;
@@ -50,14 +50,20 @@ fn every_definition_is_documented_with_an_example() {
         let name = &def.name.name;
         let example = def.doc.split("Example: `").nth(1).and_then(|rest| rest.split('`').next());
         let Some(example) = example else { panic!("{file}: `{name}` has no example in its documentation") };
-        assert!(example.contains(name.as_str()), "{file}: the example of `{name}` does not use it: {example}");
+        assert!(
+            example.contains(name.as_str()),
+            "{file}: the example of `{name}` does not use it: {example}"
+        );
         let first = example.split_whitespace().next().unwrap_or("");
         let text = match first {
             "minimize" | "measure" | "optimizer" => format!("train {{ {example} }}"),
             "param" | "let" => format!("layer f() {{ {example} }}"),
             _ => format!("let value = {example}"),
         };
-        assert!(syntax::parse(FileId(0), &text).is_ok(), "{file}: the example of `{name}` does not parse: {example}");
+        assert!(
+            syntax::parse(FileId(0), &text).is_ok(),
+            "{file}: the example of `{name}` does not parse: {example}"
+        );
     }
 }
 
@@ -145,7 +151,8 @@ fn functions_have_their_values() {
         let image = Array::new(Shape::of(&[28, 28, 1]), vec![0.5; 784]);
         let inputs: Vec<Vec<Array>> = measure.inputs.iter().map(|_| vec![image.clone(); 2]).collect();
         let moment = Moment { seed: 0, step: 1, example: 0, batch: 2 };
-        let found = evaluate(&measure.computation.graph, &[node], &Env { variables: &[], inputs: &inputs, moment });
+        let found =
+            evaluate(&measure.computation.graph, &[node], &Env { variables: &[], inputs: &inputs, moment });
         let found = found[0].of(0).data[0];
         assert!((found - value).abs() <= 1e-9 * (1.0 + value.abs()), "{expression} is {found}, not {value}");
     }
@@ -257,7 +264,11 @@ fn schedules_have_their_values() {
     let expected: Vec<f64> = (0..9).map(|i| 0.2 * 0.5_f64.powf(f64::from(i) / 4.0)).collect();
     assert_near("exponential", &rates("exponential(0.2, decay_steps: 4, decay_rate: 0.5)"), &expected);
     let expected = [0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.05];
-    assert_near("staircase", &rates("exponential(0.2, decay_steps: 4, decay_rate: 0.5, staircase: true)"), &expected);
+    assert_near(
+        "staircase",
+        &rates("exponential(0.2, decay_steps: 4, decay_rate: 0.5, staircase: true)"),
+        &expected,
+    );
     let expected = [0.2, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05];
     assert_near("stepwise", &rates("stepwise(0.2, at: [2, 5], factor: 0.5)"), &expected);
 }
@@ -285,13 +296,17 @@ fn initialisers_have_their_moments() {
              sum(w * w) + 0 * mean(x) }}\n\
              train {{\nbatch 2 from digits.train\nminimize Net(digits.image)\noptimizer sgd\nsteps 1\n}}\n"
         ));
-        let session = Session::initial(&experiment.variables, Moment { seed: 1, step: 0, example: 0, batch: 1 });
+        let session =
+            Session::initial(&experiment.variables, Moment { seed: 1, step: 0, example: 0, batch: 1 });
         let values = &session.variables[0].data;
         let count = values.len() as f64;
         let average = values.iter().sum::<f64>() / count;
         let spread = (values.iter().map(|v| (v - average).powi(2)).sum::<f64>() / count).sqrt();
         assert!((average - mean).abs() <= 0.04 * deviation, "{text}: mean {average}, not {mean}");
-        assert!((spread - deviation).abs() <= 0.03 * deviation, "{text}: deviation {spread}, not {deviation}");
+        assert!(
+            (spread - deviation).abs() <= 0.03 * deviation,
+            "{text}: deviation {spread}, not {deviation}"
+        );
         if text.starts_with("truncated") {
             assert!(values.iter().all(|v| v.abs() <= 2.0), "{text}: a value beyond two standard deviations");
         }

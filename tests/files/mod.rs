@@ -1,7 +1,7 @@
 //! Text fixtures: what the parts make of whole files, pinned as snapshots.
 
-mod docs;
-mod library;
 mod check;
 mod docs;
+mod docs;
+mod library;
 mod syntax;
