@@ -1,6 +1,8 @@
-//! The one test binary. `ops`: every operation; `graphs`: random graphs and what passes do to small ones;
-//! `files`: text fixtures; `models`: the experiments that ship with the project; `plan`: what the planner
-//! makes of small graphs; `readers`: files that are wrong in every way; `tidy`: the rules of the house.
+//! The one test binary. `cli`: the program as people use it; `exec`: plans that run; `files`: text fixtures;
+//! `graphs`: random graphs and what passes do to small ones; `kernels`: hand-written kernels; `models`: the
+//! experiments that ship with the project; `ops`: every operation; `plan`: what the planner makes of small
+//! graphs; `readers`: data in every state; `reference`: training against the f64 evaluator; `stages`: every
+//! form of one model; `tidy`: the rules of the house.
 
 mod cli;
 mod exec;

@@ -92,7 +92,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Bench<'a>, Diagnostic> {
         let stage = &experiment.stages[index];
         let types = driver::types(experiment);
-        let seed = seed(experiment.seed, index);
+        let seed = seed(experiment, index);
         let order = |rows| Order::shuffled(rows, seed, 0);
         let orders: Vec<Order> =
             stage.batches.iter().map(|b| order(&tables[b.rows.table].splits[b.rows.split].rows)).collect();

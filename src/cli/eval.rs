@@ -38,7 +38,7 @@ pub fn eval(args: &EvalArgs) -> Outcome {
             let gauge = Gauge::new(measure, &trained.checked.tables, &types, &trained.options);
             let mut gauge = gauge.map_err(|problem| trained.stopped(problem))?;
             let step = stage.total_steps;
-            let moment = Moment { seed: seed(experiment.seed, number), step, example: 0, batch: 0 };
+            let moment = Moment { seed: seed(&experiment, number), step, example: 0, batch: 0 };
             let value = gauge.run(&mut trained.variables, &types, &trained.checked.tables, moment);
             let record = Record {
                 stage: stage.name.clone(),

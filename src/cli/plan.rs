@@ -69,6 +69,12 @@ fn show_model(experiment: &Experiment, model: &ModelGraph, layers: &[LayerCost])
         let text = format!("{}{}", "  ".repeat(layer.depth.saturating_sub(1)), layer.text);
         rows.push([text, layer.output.clone(), parameters, terminal::thousands(layer.flops)]);
     }
+    let outer = layers.iter().filter(|layer| layer.depth == 1);
+    let between = cost::forward(model).saturating_sub(outer.map(|layer| layer.flops).sum());
+    if between > 0 {
+        let text = "(operations between layers)".to_string();
+        rows.push([text, String::new(), String::new(), terminal::thousands(between)]);
+    }
     let total = cost::parameters_under(experiment, &model.name);
     let total = [total as u64, cost::forward(model)].map(terminal::thousands);
     let [parameters, flops] = total;

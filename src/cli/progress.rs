@@ -25,7 +25,7 @@ pub struct Progress {
     loss: f64,
     steps: u64,
     line: Vec<String>,
-    line_epoch: u64,
+    line_step: u64,
 }
 
 impl Progress {
@@ -39,7 +39,7 @@ impl Progress {
             Form::Lines
         };
         let started = Instant::now();
-        Progress { form, started, examples: 0, loss: 0.0, steps: 0, line: Vec::new(), line_epoch: 0 }
+        Progress { form, started, examples: 0, loss: 0.0, steps: 0, line: Vec::new(), line_step: 0 }
     }
 
     /// Takes note of an event.
@@ -85,9 +85,9 @@ impl Progress {
             }
             return;
         }
-        if record.epoch != self.line_epoch || record.name == "loss" && record.split == "train" {
+        if record.step != self.line_step {
             self.flush();
-            self.line_epoch = record.epoch;
+            self.line_step = record.step;
             self.line.push(format!("epoch {}, step {}", record.epoch, record.step));
         }
         self.line.push(format!("{} {} {:.4}", record.split, record.name, record.value));

@@ -30,12 +30,7 @@ impl RunFolder {
     /// A folder that cannot be made, is in use, or holds an earlier run (exit code 5).
     pub fn open(wanted: Option<&Path>, name: &str) -> Result<RunFolder, Diagnostic> {
         match wanted {
-            Some(path) => {
-                if path.join("run.json").exists() || path.join("weights.safetensors").exists() {
-                    return Err(refuse(path, "holds an earlier run, which is not overwritten"));
-                }
-                RunFolder::at(path)
-            }
+            Some(path) => RunFolder::at(path),
             None => {
                 fs::create_dir_all("runs").map_err(|error| refuse(Path::new("runs"), error))?;
                 for number in 1..10_000 {
@@ -60,6 +55,9 @@ impl RunFolder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(refuse(path, "another run writes here")),
             Err(TryLockError::Error(error)) => return Err(refuse(&lock_path, error)),
+        }
+        if ["run.json", "weights.safetensors"].iter().any(|name| path.join(name).exists()) {
+            return Err(refuse(path, "holds an earlier run, which is not overwritten"));
         }
         let file = path.join("metrics.jsonl");
         let metrics = OpenOptions::new().write(true).create_new(true).open(&file);

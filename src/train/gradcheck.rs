@@ -64,7 +64,7 @@ pub fn stage(
     let stage = &experiment.stages[index];
     let loss = stage.step.outputs.iter().find(|(name, _)| name == "loss");
     let loss = loss.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?.1;
-    let seed = seed(experiment.seed, index);
+    let seed = seed(experiment, index);
     let mut count = options.batch;
     let mut orders = Vec::new();
     for (i, from) in stage.batches.iter().enumerate() {

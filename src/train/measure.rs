@@ -60,10 +60,12 @@ impl<'a> Gauge<'a> {
         let graph = &self.measure.computation.graph;
         let mut totals: Vec<Array> =
             self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
-        for batch in rows.chunks(self.batch) {
+        for (number, batch) in rows.chunks(self.batch).enumerate() {
             let fields = &self.measure.inputs;
             let feed = Feed { tables, fields, rows: vec![batch; fields.len()] };
-            let moment = Moment { batch: batch.len() as u64, ..moment };
+            // Random numbers differ from batch to batch.
+            let seed = moment.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95);
+            let moment = Moment { seed, batch: batch.len() as u64, ..moment };
             for (total, values) in totals.iter_mut().zip(self.task.run(variables, &feed, moment)) {
                 for (t, value) in total.data.iter_mut().zip(values) {
                     *t += value;

@@ -99,14 +99,8 @@ pub fn run(
 ) -> Result<Ended, Diagnostic> {
     let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
     for (number, stage) in experiment.stages.iter().enumerate() {
-        let run = StageRun {
-            experiment,
-            tables,
-            types: &types,
-            options,
-            stage,
-            seed: seed(experiment.seed, number),
-        };
+        let run =
+            StageRun { experiment, tables, types: &types, options, stage, seed: seed(experiment, number) };
         if run.run(variables, watch)? == Ended::Interrupted {
             return Ok(Ended::Interrupted);
         }
@@ -114,9 +108,10 @@ pub fn run(
     Ok(Ended::Finished)
 }
 
-/// The seed of a stage's random numbers.
-pub fn seed(seed: u64, stage: usize) -> u64 {
-    seed ^ (stage as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The seed of a stage's random numbers and orders: its own, else one that follows from the experiment's.
+pub fn seed(experiment: &Experiment, stage: usize) -> u64 {
+    let own = experiment.stages.get(stage).and_then(|stage| stage.seed);
+    own.unwrap_or(experiment.seed ^ (stage as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 /// The computation of a stage's step as it runs: the loss as its one output, guarded updates.
@@ -178,7 +173,7 @@ impl StageRun<'_> {
             let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
             if epoch_ends || stopped {
                 let value = loss_sum / seen as f64;
-                watch(Event::Record(self.record(epoch, step, "train", "loss", value)));
+                watch(Event::Record(self.record(epoch, step, &self.train_split(), "loss", value)));
                 (loss_sum, seen) = (0.0, 0);
             }
             if stopped {
@@ -186,7 +181,7 @@ impl StageRun<'_> {
             }
             for (measure, gauge) in &mut gauges {
                 let due = match measure.every {
-                    Every::Epochs(n) => epoch_ends && (epoch % n == 0 || step == steps),
+                    Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
                     Every::Steps(n) => step % n == 0 || step == steps,
                 };
                 if due {
@@ -218,6 +213,12 @@ impl StageRun<'_> {
 
     fn moment(&self, step: u64, examples: usize) -> Moment {
         Moment { seed: self.seed, step, example: 0, batch: examples as u64 }
+    }
+
+    /// The name of the split that the loss is of.
+    fn train_split(&self) -> String {
+        let rows = self.stage.batches[0].rows;
+        self.tables[rows.table].splits[rows.split].name.clone()
     }
 
     /// Why the step just made must not stand, if so.

@@ -9,7 +9,7 @@ use super::{DATA, DIVERGED, OK, Place, RESOURCES, SPEC, TINY, USAGE};
 fn a_wrong_command_line() {
     let place = Place::tiny();
     place.nnc(&[]).exits(USAGE);
-    place.nnc(&["rnu", "tiny.nn"]).exits(USAGE).says("run");
+    place.nnc(&["chek", "tiny.nn"]).exits(USAGE).says("check");
     place.nnc(&["run"]).exits(USAGE);
     place.nnc(&["run", "tiny.nn", "--thread", "2"]).exits(USAGE).says("--threads");
     place.nnc(&["run", "tiny.nn", "--threads", "0"]).exits(USAGE);
@@ -30,9 +30,9 @@ fn a_wrong_setting() {
 #[test]
 fn a_wrong_spec_shows_all_errors() {
     let place = Place::new();
-    place.write("bad.nn", TINY.replace("dense(10)", "dens(10)").replace("epochs 1", "epohcs 1"));
+    place.write("bad.nn", TINY.replace("dense(10)", "dens(10)").replace("adam(", "adamm("));
     for command in ["check", "run", "plan", "gradcheck", "bench"] {
-        place.nnc(&[command, "bad.nn"]).exits(SPEC).says("dens").says("epohcs");
+        place.nnc(&[command, "bad.nn"]).exits(SPEC).says("dens").says("adamm");
     }
     assert!(!place.path("runs").exists(), "nothing is written for a wrong spec");
 }

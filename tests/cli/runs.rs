@@ -47,14 +47,14 @@ fn an_older_run_is_never_written_over() {
     place.nnc(&["run", "tiny.nn", "--max-steps", "1"]).exits(OK);
     let first = place.read("runs/tiny/weights.safetensors");
     place.nnc(&["run", "tiny.nn", "--max-steps", "2"]).exits(OK).prints("runs/tiny-2");
-    assert_eq!(place.read("runs/tiny/weights.safetensors"), first);
-    assert_ne!(place.read("runs/tiny-2/weights.safetensors"), first);
+    assert!(place.read("runs/tiny/weights.safetensors") == first);
+    assert!(place.read("runs/tiny-2/weights.safetensors") != first);
     place
         .nnc(&["run", "tiny.nn", "--max-steps", "1", "--out", "runs/tiny"])
         .exits(RESOURCES)
         .says("earlier run")
         .says("--out");
-    assert_eq!(place.read("runs/tiny/weights.safetensors"), first);
+    assert!(place.read("runs/tiny/weights.safetensors") == first);
 }
 
 #[test]
@@ -82,7 +82,19 @@ fn the_seed_matters() {
         place.nnc(&["run", "tiny.nn", "--max-steps", "2", "--seed", seed, "--out", seed]).exits(OK);
         place.read(&format!("{seed}/weights.safetensors"))
     };
-    assert_ne!(run("1"), run("2"));
+    assert!(run("1") != run("2"), "two seeds, one result");
+}
+
+#[test]
+fn the_seed_of_a_stage_matters() {
+    let place = Place::new();
+    let mut results = Vec::new();
+    for seed in ["seed 1", "seed 2"] {
+        place.write("s.nn", super::TINY.replace("  epochs 1", &format!("  epochs 1\n  {seed}")));
+        place.nnc(&["run", "s.nn", "--max-steps", "2", "--out", seed]).exits(OK);
+        results.push(place.read(&format!("{seed}/weights.safetensors")));
+    }
+    assert!(results[0] != results[1], "two seeds, one result");
 }
 
 #[test]

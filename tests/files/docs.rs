@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nnc::base::{FileId, Sources};
+use nnc::check::{CheckOptions, check};
 use nnc::syntax;
 
 /// A fenced example: what stands behind the fence, its text, its line.
@@ -56,19 +56,19 @@ fn whole(example: &Example) -> String {
 fn examples_of_the_language_page() {
     let examples = examples("docs/LANGUAGE.md");
     assert!(examples.len() >= 10, "only {} examples", examples.len());
+    // Paths in the examples are those of the models that ship with the project.
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/example.nn");
     for example in examples {
-        let text = whole(&example);
-        let mut sources = Sources::default();
-        sources.add(format!("LANGUAGE.md:{}", example.line).into(), text.clone(), false);
-        let problems = syntax::parse(FileId(0), &text).err().unwrap_or_default();
-        let shown: String = problems.iter().map(|d| d.render(&sources, false)).collect();
+        let options = CheckOptions { text: Some(whole(&example)), ..CheckOptions::default() };
+        let checked = check(&place, &options);
+        let shown: String = checked.diagnostics.iter().map(|d| d.render(&checked.sources, false)).collect();
         match example.kind.strip_prefix("nn wrong ") {
             Some(code) => assert!(
-                problems.iter().any(|d| d.code == code),
+                checked.diagnostics.iter().any(|d| d.code == code),
                 "the example in line {} should be wrong with `{code}`: {shown}",
                 example.line
             ),
-            None => assert!(problems.is_empty(), "the example in line {} is wrong:\n{shown}", example.line),
+            None => assert!(!checked.failed(), "the example in line {} is wrong:\n{shown}", example.line),
         }
     }
 }

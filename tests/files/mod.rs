@@ -2,6 +2,5 @@
 
 mod check;
 mod docs;
-mod docs;
 mod library;
 mod syntax;

@@ -294,6 +294,31 @@ fn statistics_are_those_of_the_first_split() {
 }
 
 #[test]
+fn a_standardized_value_is_finite() {
+    let text = "a\n1e-38\n2e-38\n3e-38\n1e38\n";
+    let splits = [("train", Share::Rows(3))];
+    // Whichever three rows are drawn, either all numbers fit or the odd one out is named.
+    let mut refused = 0;
+    for seed in 0..32 {
+        let folder = Folder::new();
+        let splits = splits.iter().map(|(name, share)| (name.to_string(), *share)).collect();
+        let path = folder.write("t.csv", text.as_bytes());
+        let spec = CsvSpec { path, fields: vec![numbers("x", one("a"), true)], splits, seed };
+        match csv(&spec) {
+            Ok(table) => {
+                assert!(rows(&table, 0).contains(&3));
+                assert!(floats(&table.fields[0]).iter().all(|x| x.is_finite()));
+            }
+            Err(error) => {
+                assert!(error.message.contains("in column \"a\", row 3, is too far"), "{}", error.message);
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..32).contains(&refused), "both happen: {refused}");
+}
+
+#[test]
 fn mutations_never_panic() {
     let text = b"a,b,c\n1,2,\"x\"\n3,4.5,\"y \"\"z\"\"\"\n6,7,x\n8,9,q\n";
     let fields = || vec![numbers("x", one("b"), true), index(one("a"), None), category("c", None, None)];

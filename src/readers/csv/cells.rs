@@ -212,8 +212,14 @@ fn standardized(
             return Err(DataError::new(format!("{file}: {what}: it cannot be standardized"))
                 .help("leave the column out: it says nothing"));
         }
-        for row in numbers.chunks_exact_mut(width) {
-            row[column] = (row[column] - mean) / deviation;
+        for (number, row) in numbers.chunks_exact_mut(width).enumerate() {
+            let found = row[column];
+            row[column] = (found - mean) / deviation;
+            if !(row[column] as f32).is_finite() {
+                let what = format!("{found} in column {}, row {number}", quoted(name));
+                return Err(DataError::new(format!("{file}: {what}, is too far from the split `{split}`"))
+                    .help("rows are counted from 0 after the header line"));
+            }
         }
     }
     Ok(())
