@@ -1,6 +1,7 @@
 //! Kernels against plain reference loops.
 
 mod conv;
+mod conv_pool;
 mod gemm;
 mod pool;
 mod vecmath;
