@@ -163,13 +163,14 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
                 let at = window * p.channels + first;
                 let which = V::load_bytes(p.which.add(at), n);
                 let flows = which.differs(none);
-                let g = load(p.g.add(at));
+                // Nothing flows as 0 times 0: what else stands there may be infinite.
+                let g = V::keep(flows, load(p.g.add(at)));
                 let patch = p.patches.add(window * size);
                 let place = V::look_up::<false>(p.tap_places.as_ptr(), which);
                 for t in 0..T {
                     let place = place.add_bits(V::splat(f32::from_bits(p.weight_places[t])));
-                    let x = V::look_up::<WIDE>(patch, place);
-                    sums[t] = V::select(flows, g.fma(x, sums[t]), sums[t]);
+                    let x = V::keep(flows, V::look_up::<WIDE>(patch, place));
+                    sums[t] = g.fma(x, sums[t]);
                 }
             }
             for t in 0..T {

@@ -69,6 +69,11 @@ pub trait Vector: Copy {
     /// # Safety
     /// The processor must have the features.
     unsafe fn select(choice: Self::Choice, a: Self, b: Self) -> Self;
+    /// `a` where chosen, else 0.
+    ///
+    /// # Safety
+    /// The processor must have the features.
+    unsafe fn keep(choice: Self::Choice, a: Self) -> Self;
     /// Writes the low byte of each of the first `n` lanes.
     ///
     /// # Safety
@@ -174,6 +179,10 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn select(choice: [bool; 8], a: Self, b: Self) -> Self {
         Portable(std::array::from_fn(|i| if choice[i] { a.0[i] } else { b.0[i] }))
+    }
+    #[inline(always)]
+    unsafe fn keep(choice: [bool; 8], a: Self) -> Self {
+        Portable(std::array::from_fn(|i| if choice[i] { a.0[i] } else { 0.0 }))
     }
     #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, n: usize) {
@@ -297,6 +306,11 @@ mod x86 {
             unsafe { Wide256(_mm256_blendv_ps(b.0, a.0, choice)) }
         }
         #[inline(always)]
+        unsafe fn keep(choice: __m256, a: Self) -> Self {
+            // SAFETY: the caller vouches for the features.
+            unsafe { Wide256(_mm256_and_ps(choice, a.0)) }
+        }
+        #[inline(always)]
         unsafe fn store_bytes(self, p: *mut u8, n: usize) {
             // SAFETY: the caller vouches for the features; `n` bytes are writable.
             unsafe {
@@ -397,6 +411,11 @@ mod x86 {
         unsafe fn select(choice: __mmask16, a: Self, b: Self) -> Self {
             // SAFETY: the caller vouches for the features.
             unsafe { Wide512(_mm512_mask_blend_ps(choice, b.0, a.0)) }
+        }
+        #[inline(always)]
+        unsafe fn keep(choice: __mmask16, a: Self) -> Self {
+            // SAFETY: the caller vouches for the features.
+            unsafe { Wide512(_mm512_maskz_mov_ps(choice, a.0)) }
         }
         #[inline(always)]
         unsafe fn store_bytes(self, p: *mut u8, n: usize) {
