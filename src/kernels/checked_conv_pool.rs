@@ -7,6 +7,7 @@ use super::conv_pool::{ConvPool, MAX_TAPS, NONE, forward_on, input_weights_eleme
 use super::conv_pool_gradient::{input_gradient_on, weight_gradient_on};
 use super::isa::Isa;
 use super::scratch::Scratch;
+use super::winograd;
 
 pub(super) fn check_shape(shape: &ConvPool) {
     check_conv(&shape.conv);
@@ -113,5 +114,32 @@ pub fn input_gradient(
     unsafe {
         prepare_input_weights(shape, w.as_ptr(), weights.as_mut_ptr());
         input_gradient_on(isa, shape, examples, g, which, weights.as_ptr(), dx, scratch);
+    }
+}
+
+/// [`winograd::forward`], with the weights as they are.
+#[allow(clippy::too_many_arguments)]
+pub fn winograd_forward(
+    isa: Isa,
+    shape: &ConvPool,
+    examples: usize,
+    x: Batch<&[f32]>,
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: Batch<&mut [f32]>,
+    which: Batch<&mut [u8]>,
+    scratch: &mut Scratch,
+) {
+    check_shape(shape);
+    assert!(winograd::applies(shape) && w.len() >= shape.conv.weight_elements());
+    let x = reads(x, examples, shape.conv.window.input_elements());
+    let y = writes(y, examples, shape.pooled_elements());
+    let which = places(shape, examples, which);
+    let bias = bias_of(shape, bias);
+    let mut weights = vec![0.0; winograd::weights_elements(shape)];
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe {
+        winograd::prepare_weights(shape, w.as_ptr(), weights.as_mut_ptr());
+        winograd::forward_on(isa, shape, examples, x, weights.as_ptr(), bias, y, which, scratch);
     }
 }

@@ -19,5 +19,6 @@ pub mod scratch;
 pub mod simd;
 pub mod tile;
 pub mod vecmath;
+pub mod winograd;
 
 pub use scratch::Scratch;

@@ -16,6 +16,9 @@ const PATCH: usize = 32;
 /// The most weights that are summed at a time.
 const MOST: usize = 12;
 
+/// The same with 16 registers.
+const MOST_NARROW: usize = 5;
+
 /// How a convolution's windows are cut into patches.
 pub(super) struct Patches {
     shape: ConvPool,
@@ -72,7 +75,8 @@ impl Patches {
                     self.cut(image.add(offset + start), self.rows(n), patches.add(i * size));
                 }
                 let weights = n * width;
-                let passes = weights.div_ceil(MOST);
+                let most = if isa == Isa::Avx512 { MOST } else { MOST_NARROW };
+                let passes = weights.div_ceil(most);
                 let each = weights.div_ceil(passes);
                 for weight in (0..weights).step_by(each) {
                     let count = each.min(weights - weight);

@@ -5,3 +5,4 @@ mod conv_pool;
 mod gemm;
 mod pool;
 mod vecmath;
+mod winograd;
