@@ -77,7 +77,7 @@ impl<'a> Checker<'a> {
         }
         let (x, y) = (self.tensor(&a)?, self.tensor(&b)?);
         let logic = matches!(op, BinaryOp::And | BinaryOp::Or);
-        let (x, y) = if logic { (x, y) } else { (self.to_f32(x)?, self.to_f32(y)?) };
+        let (x, y) = if logic { (x, y) } else { (self.as_numbers(x)?, self.as_numbers(y)?) };
         self.elementwise(op_name(op), symbol(op), x, y).map(Value::Tensor)
     }
 
@@ -219,7 +219,7 @@ impl<'a> Checker<'a> {
             Value::Float(v) => Ok(Value::Float(-v)),
             other => {
                 let node = self.tensor(&other)?;
-                let node = self.to_f32(node)?;
+                let node = self.as_numbers(node)?;
                 self.op("neg", &[node], Attrs::none()).map(Value::Tensor)
             }
         }
@@ -239,7 +239,7 @@ impl<'a> Checker<'a> {
     /// `x ^ y`: whole powers are products, so that they are exact and have no case distinctions.
     fn power(&mut self, base: &Value<'a>, exponent: &Value<'a>) -> Eval<Value<'a>> {
         let x = self.tensor(base)?;
-        let x = self.to_f32(x)?;
+        let x = self.as_numbers(x)?;
         let node = match exponent.number() {
             Some(n) if n.fract() == 0.0 && n.abs() <= 64.0 => {
                 let power = self.whole_power(x, n.abs() as u32)?;
@@ -254,7 +254,7 @@ impl<'a> Checker<'a> {
             Some(-0.5) => self.op("rsqrt", &[x], Attrs::none())?,
             _ => {
                 let y = self.tensor(exponent)?;
-                let y = self.to_f32(y)?;
+                let y = self.as_numbers(y)?;
                 self.elementwise("pow", "^", x, y)?
             }
         };
@@ -279,7 +279,7 @@ impl<'a> Checker<'a> {
 
     /// `x @ y` by numpy's rules.
     pub fn matmul(&mut self, x: NodeId, y: NodeId) -> Eval<NodeId> {
-        let (x, y) = (self.to_f32(x)?, self.to_f32(y)?);
+        let (x, y) = (self.as_numbers(x)?, self.as_numbers(y)?);
         let (a, b) = (self.shape(x), self.shape(y));
         if a.rank() == 0 || b.rank() == 0 {
             let problem = self
@@ -346,7 +346,7 @@ impl<'a> Checker<'a> {
         }
         match self.ty(node).dtype {
             DType::F32 => Ok(node),
-            DType::Bool | DType::Index(_) => self.to_f32(node),
+            DType::Bool | DType::Index(_) => self.as_numbers(node),
         }
     }
 }

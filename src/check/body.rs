@@ -261,7 +261,7 @@ impl<'a> Checker<'a> {
         init: &'a Expr,
     ) -> Eval<NodeId> {
         let word = if state { "state" } else { "param" };
-        if !self.frame.in_model && !(state && self.optimizing) {
+        if !(self.frame.in_model || state && self.optimizing) {
             let title = format!("`{}` has a {word}, so it must stand in a model", self.frame.name);
             let problem = self
                 .problem("param-outside-model", title, "used outside of a model")
@@ -344,7 +344,7 @@ impl<'a> Checker<'a> {
         let value = self.eval(init)?;
         let value = if value.is_function() { self.call(value, Vec::new(), How::default())? } else { value };
         let node = self.at(init.span, |c| c.tensor(&value))?;
-        let node = self.to_f32(node)?;
+        let node = self.as_numbers(node)?;
         let Some(declared) = declared else { return Ok(node) };
         if self.shape(node).rank() == 0 {
             return self.broadcast(node, &declared.shape);
@@ -436,7 +436,7 @@ impl<'a> Checker<'a> {
         let new = self.eval(value)?;
         let node = self.at(value.span, |c| {
             let node = c.tensor(&new)?;
-            c.to_f32(node)
+            c.as_numbers(node)
         })?;
         let ty = self.variables[id.0 as usize].ty.clone();
         let node = if self.shape(node).rank() == 0 { self.broadcast(node, &ty.shape)? } else { node };

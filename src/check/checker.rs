@@ -311,7 +311,7 @@ impl<'a> Checker<'a> {
     }
 
     /// A tensor as f32.
-    pub fn to_f32(&mut self, node: NodeId) -> Eval<NodeId> {
+    pub fn as_numbers(&mut self, node: NodeId) -> Eval<NodeId> {
         match self.ty(node).dtype {
             DType::F32 => Ok(node),
             DType::Bool | DType::Index(_) => self.op("cast", &[node], Attrs::none().int("bound", -1)),

@@ -187,7 +187,7 @@ impl<'a> Checker<'a> {
             }
         };
         let node = if is_float && self.ty(node).dtype == DType::Bool {
-            self.at(span, |c| c.to_f32(node))?
+            self.at(span, |c| c.as_numbers(node))?
         } else {
             node
         };

@@ -181,7 +181,7 @@ impl StageRun<'_> {
             }
             for (measure, gauge) in &mut gauges {
                 let due = match measure.every {
-                    Every::Epochs(n) => epoch_ends && (epoch % n == 0 || step == steps),
+                    Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
                     Every::Steps(n) => step % n == 0 || step == steps,
                 };
                 if due {

@@ -3,7 +3,6 @@
 mod check;
 mod docs;
 mod library;
-mod meaning;
 mod misspelt;
 mod syntax;
 mod wrong;

@@ -105,7 +105,7 @@ fn a_batch_mean_is_a_barrier() {
     let n = ops::broadcast(&mut b, n, &Shape::of(&[5]));
     let mean = ops::div(&mut b, total, n);
     let centred = ops::sub(&mut b, y, mean);
-    let product = b.add(&ops::find("mul").unwrap(), &[centred, y], Attrs::none());
+    let product = b.add(ops::find("mul").unwrap(), &[centred, y], Attrs::none());
     let computation =
         Computation { graph: b.graph, outputs: vec![("out".to_string(), product)], updates: vec![] };
     let plan = plan(&computation, &[], &options(64)).unwrap();

@@ -101,7 +101,7 @@ impl<'a> Args<'a> {
         let (value, span) = self.value(c, name)?;
         c.at(span, |c| {
             let node = c.tensor(&value)?;
-            c.to_f32(node)
+            c.as_numbers(node)
         })
     }
 

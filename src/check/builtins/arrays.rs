@@ -72,7 +72,7 @@ fn tensors<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Vec<NodeId>> {
     if nodes.iter().all(|n| c.ty(*n).dtype == first) {
         return Ok(nodes);
     }
-    nodes.into_iter().map(|n| c.to_f32(n)).collect()
+    nodes.into_iter().map(|n| c.as_numbers(n)).collect()
 }
 
 fn concat<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {

@@ -18,7 +18,7 @@ fn einsum<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     for (value, span) in &args.rest {
         nodes.push(c.at(*span, |c| {
             let node = c.tensor(value)?;
-            c.to_f32(node)
+            c.as_numbers(node)
         }));
     }
     let nodes: Vec<NodeId> = nodes.into_iter().collect::<Eval<_>>()?;

@@ -60,7 +60,7 @@ fn select<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
         let title = "`select` chooses by truth values";
         return c.error_at(span, "wrong-type", title, &format!("this is {found}"));
     };
-    let (x, y) = if c.ty(x).dtype == c.ty(y).dtype { (x, y) } else { (c.to_f32(x)?, c.to_f32(y)?) };
+    let (x, y) = if c.ty(x).dtype == c.ty(y).dtype { (x, y) } else { (c.as_numbers(x)?, c.as_numbers(y)?) };
     let shape = c.common_shape("select", &[condition, x, y])?;
     let condition = c.broadcast(condition, &shape)?;
     let (x, y) = (c.broadcast(x, &shape)?, c.broadcast(y, &shape)?);
@@ -70,7 +70,7 @@ fn select<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 fn cast<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     let x = args.tensor(c, "x")?;
     match args.get("bound") {
-        None => c.to_f32(x).map(Value::Tensor),
+        None => c.as_numbers(x).map(Value::Tensor),
         Some((_, span)) => {
             let bound = args.int(c, "bound", 1)?;
             if bound < 1 {

@@ -119,7 +119,7 @@ fn all_of<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Va
     }
     let shape = c.shape(x);
     let axes = args.axes(c, "axis", &shape)?;
-    let x = c.to_f32(x)?;
+    let x = c.as_numbers(x)?;
     let node = if axes.is_empty() { x } else { c.op(op, &[x], Attrs::none().sizes("axes", &axes))? };
     let half = c.constant(0.5)?;
     c.elementwise("gt", ">", node, half).map(Value::Tensor)
