@@ -78,6 +78,17 @@ impl<'a> Checker<'a> {
         value
     }
 
+    /// Notes the application of a function of the language in the user's own text, for `nnc plan`.
+    pub fn record_builtin(&mut self, name: &str, how: How, first: usize, value: &Value<'a>) {
+        let Value::Tensor(node) = value else { return };
+        let Some(layers) = &self.g.layers else { return };
+        if !self.program.in_library(self.here) && self.g.b.graph.len() > first {
+            let place = layers.len();
+            let depth = self.frame.depth + 1;
+            self.record(place, name.to_string(), name.to_string(), how, depth, first, *node);
+        }
+    }
+
     /// Notes the application of a layer, for `nnc plan`.
     #[allow(clippy::too_many_arguments)]
     fn record(

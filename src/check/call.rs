@@ -178,7 +178,12 @@ impl<'a> Checker<'a> {
         match function {
             Value::Definition(def) => self.call_function(def, actuals, how),
             Value::Instance(instance) => self.apply_instance(&instance, actuals, how),
-            Value::Builtin(builtin) => self.call_builtin(builtin, actuals),
+            Value::Builtin(builtin) => {
+                let first = self.g.b.graph.len();
+                let value = self.call_builtin(builtin, actuals)?;
+                self.record_builtin(builtin.name(), how, first, &value);
+                Ok(value)
+            }
             Value::Chain(chain) => {
                 let parts = self.chain_parts(&chain, how.label);
                 self.apply_chain(&parts?, actuals)

@@ -182,6 +182,8 @@ impl<'a> Checker<'a> {
             "batch_size" => self.op("batch_size", &[], crate::ir::Attrs::none()).map(Value::Tensor),
             "total_steps" => match self.g.total_steps {
                 Some(steps) => Ok(Value::Int(steps as i64)),
+                // The stage's length is wrong, which has been reported.
+                None if self.g.training => Err(Reported),
                 None => self.error("no-steps", "`total_steps` is known only in a training step", "used here"),
             },
             "shape" | "fan_in" | "fan_out" => return self.ambient_initial(name),

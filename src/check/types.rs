@@ -242,9 +242,7 @@ impl<'a> Checker<'a> {
             ("f32", DType::F32) | ("bool", DType::Bool) => true,
             ("index", DType::Index(bound)) => match &ty.bound {
                 None => true,
-                Some(expr) => {
-                    self.match_dim(expr, bound as i64, &origin, &mut reasons)?
-                }
+                Some(expr) => self.match_dim(expr, bound as i64, &origin, &mut reasons)?,
             },
             _ => false,
         };
@@ -265,12 +263,7 @@ impl<'a> Checker<'a> {
                     axis += rank - fixed;
                 }
                 DimExpr::Expr(expr) => {
-                    fits &= self.match_dim(
-                        expr,
-                        actual.shape[axis] as i64,
-                        &origin,
-                        &mut reasons,
-                    )?;
+                    fits &= self.match_dim(expr, actual.shape[axis] as i64, &origin, &mut reasons)?;
                     axis += 1;
                 }
             }

@@ -74,7 +74,7 @@ fn is_free(text: &str, word: &Word, all: &[Word]) -> bool {
     let is = |w: &&Word| &text[w.start..w.end] == name;
     let alias = word.before == "as";
     let label = word.before == "|>" && word.after == ':';
-    let stage = word.before == "train" && !text.contains("after ");
+    let stage = word.before == "train" && !text.contains(&format!("after {name}"));
     // A loop may count without its counter being read.
     let counter = word.before == "for";
     // A dimension that documents a type.

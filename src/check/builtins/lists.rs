@@ -84,6 +84,24 @@ fn require<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     }
 }
 
+/// A loss that applies softmax or sigmoid itself must not get their result.
+fn expect_logits<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let x = args.tensor(c, "x")?;
+    let node = &c.g.b.graph[x];
+    let layer = node.scope.rsplit('.').next().unwrap_or_default();
+    let made_by = match layer.split('_').next() {
+        Some("softmax") => "softmax",
+        _ if node.op.name == "sigmoid" => "sigmoid",
+        _ => return Ok(Value::Nothing),
+    };
+    let loss = c.frame.name.clone();
+    let problem = c
+        .problem("not-logits", format!("`{loss}` takes logits, not the result of `{made_by}`"), "this loss")
+        .help(format!("leave `{made_by}` out: the loss applies it itself"));
+    let problem = c.with_origin(problem, x, "");
+    Err(c.report(problem))
+}
+
 pub static TABLE: &[Builtin] = &[
     Builtin::new("len(x)", "The number of parts of a list, or the first extent of a tensor.", len),
     Builtin::new("shape(x)", "The extents of a tensor, as a list.", shape),
@@ -95,6 +113,11 @@ pub static TABLE: &[Builtin] = &[
         makes_layer: true,
         run: repeat,
     },
+    Builtin::new(
+        "expect_logits(x)",
+        "An error if `x` is the result of softmax or sigmoid: for losses that apply these themselves.",
+        expect_logits,
+    ),
     Builtin::new(
         "require(condition, message)",
         "An error with this message unless the condition holds; `{name}` in the message shows a value.",
