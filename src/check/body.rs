@@ -154,6 +154,10 @@ impl<'a> Checker<'a> {
             let value = self.statement(statement, i + 1 == count);
             // A `let` that failed has poisoned its name; other failures make the block fail.
             failed |= value.is_err() && !matches!(statement, Statement::Let(_) | Statement::Assign { .. });
+            if value.is_err() && matches!(statement, Statement::Expr(_)) {
+                // A `require` that does not hold: what follows relies on it.
+                return Err(Reported);
+            }
             last = value;
         }
         if failed { Err(Reported) } else { last }

@@ -266,6 +266,10 @@ impl<'a> Checker<'a> {
     /// Adds the place where a tensor was made, unless it is already shown.
     pub fn with_origin(&self, problem: Diagnostic, node: NodeId, what: &str) -> Diagnostic {
         let made = &self.g.b.graph[node];
+        // A field of the batch is read in many places; the first of them says nothing.
+        if made.op.name == "input" && !self.g.feed.is_empty() {
+            return problem;
+        }
         let known = problem.labels.iter().any(|label| label.span == made.span);
         if known || made.span.is_none() || self.program.in_library(made.span) {
             return problem;

@@ -78,6 +78,10 @@ impl<'a> Checker<'a> {
         used.sort_unstable();
         let (trained, idle): (Vec<_>, Vec<_>) =
             used.into_iter().partition(|(_, node)| reached.get(node.index()).copied().unwrap_or(false));
+        // After other errors a stand-in may have taken a model's place.
+        if self.failed() {
+            return Err(Reported);
+        }
         if trained.is_empty() {
             let problem = self
                 .problem_at(
@@ -94,25 +98,29 @@ impl<'a> Checker<'a> {
             path.split('.').next().unwrap_or_default().to_string()
         };
         let models: Vec<String> = trained.iter().map(|(id, _)| root(self, *id)).collect();
-        let mut failed = false;
+        // One report for each layer that is left out.
+        let mut left_out: Vec<(Span, Vec<String>)> = Vec::new();
         for (id, _) in idle {
             // A model all of which stands behind `stop_gradient` is not meant to be trained.
             if !models.contains(&root(self, id)) {
                 continue;
             }
-            let (path, span) =
-                (self.variables[id.0 as usize].path.clone(), self.variables[id.0 as usize].span);
+            let variable = &self.variables[id.0 as usize];
+            match left_out.iter_mut().find(|(span, _)| *span == variable.span) {
+                Some((_, paths)) => paths.push(variable.path.clone()),
+                None => left_out.push((variable.span, vec![variable.path.clone()])),
+            }
+        }
+        let failed = !left_out.is_empty();
+        for (span, paths) in left_out {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let (noun, verb) = if paths.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
+            let title = format!("the {noun} {} {verb} no gradient", super::call::list_of(&paths));
             let problem = self
-                .problem_at(
-                    span,
-                    "no-gradient",
-                    format!("the parameter `{path}` has no gradient"),
-                    "declared here",
-                )
+                .problem_at(span, "no-gradient", title, "declared here")
                 .label(train.header, "the objective of this stage does not depend on it")
                 .help("remove it, or use it on the way to the loss");
             self.report(problem);
-            failed = true;
         }
         if failed { Err(Reported) } else { Ok(trained) }
     }

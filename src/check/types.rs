@@ -27,6 +27,9 @@ pub const TYPES: &[(&str, &str)] = &[
 /// The name under which the dimensions behind `..` are bound.
 const REST: &str = "..";
 
+/// Why a type does not fit, each with the tensor that fixed the dimension.
+type Reasons = Vec<(String, Option<NodeId>)>;
+
 /// What a dimension is worth.
 enum Dim {
     Known(i64),
@@ -204,7 +207,7 @@ impl<'a> Checker<'a> {
         node: NodeId,
         span: Span,
         declared: Option<Span>,
-        reasons: Vec<String>,
+        reasons: Reasons,
     ) -> Diagnostic {
         let found = self.ty(node).to_string();
         let title = format!("{what} is {found}, not {}", self.type_text(ty));
@@ -213,8 +216,11 @@ impl<'a> Checker<'a> {
         if let Some(declared) = declared {
             problem = problem.label(declared, "declared here");
         }
-        for reason in reasons {
+        for (reason, origin) in reasons {
             problem = problem.note(reason);
+            if let Some(origin) = origin {
+                problem = self.with_origin(problem, origin, "");
+            }
         }
         let declared_index = ty.name.name == "index";
         let actual = self.ty(node).dtype;
@@ -228,15 +234,16 @@ impl<'a> Checker<'a> {
     }
 
     /// Matches a type with a tensor; the reasons why it does not fit, if so.
-    fn unify(&mut self, ty: &'a TypeExpr, node: NodeId, what: &str) -> Eval<Option<Vec<String>>> {
+    fn unify(&mut self, ty: &'a TypeExpr, node: NodeId, what: &str) -> Eval<Option<Reasons>> {
         let actual = self.ty(node).clone();
+        let origin = (format!("{what} is {actual}"), node);
         let mut reasons = Vec::new();
         let kind_fits = match (ty.name.name.as_str(), actual.dtype) {
             ("f32", DType::F32) | ("bool", DType::Bool) => true,
             ("index", DType::Index(bound)) => match &ty.bound {
                 None => true,
                 Some(expr) => {
-                    self.match_dim(expr, bound as i64, &format!("{what} is {actual}"), &mut reasons)?
+                    self.match_dim(expr, bound as i64, &origin, &mut reasons)?
                 }
             },
             _ => false,
@@ -254,14 +261,14 @@ impl<'a> Checker<'a> {
             match dim {
                 DimExpr::Rest(_) => {
                     let extents = &actual.shape[axis..axis + rank - fixed];
-                    fits &= self.match_rest(extents, &format!("{what} is {actual}"), &mut reasons);
+                    fits &= self.match_rest(extents, &origin, &mut reasons);
                     axis += rank - fixed;
                 }
                 DimExpr::Expr(expr) => {
                     fits &= self.match_dim(
                         expr,
                         actual.shape[axis] as i64,
-                        &format!("{what} is {actual}"),
+                        &origin,
                         &mut reasons,
                     )?;
                     axis += 1;
@@ -271,7 +278,7 @@ impl<'a> Checker<'a> {
         Ok((!fits).then_some(reasons))
     }
 
-    fn match_rest(&mut self, extents: &[usize], origin: &str, reasons: &mut Vec<String>) -> bool {
+    fn match_rest(&mut self, extents: &[usize], origin: &(String, NodeId), reasons: &mut Reasons) -> bool {
         let found: Vec<i64> = extents.iter().map(|n| *n as i64).collect();
         match self.scope.get(REST) {
             Some(Value::List(known)) => {
@@ -279,12 +286,12 @@ impl<'a> Checker<'a> {
                 if known == found {
                     return true;
                 }
-                reasons.push(format!("`..` is {known:?}{}", self.because(REST)));
+                reasons.push((format!("`..` is {known:?}{}", self.because(REST)), self.fixed_by(REST)));
                 false
             }
             _ => {
                 self.scope.define(REST, Value::list(found.into_iter().map(Value::Int).collect()));
-                self.scope.define("@..", Value::text(origin));
+                self.fixes(REST, origin);
                 true
             }
         }
@@ -294,8 +301,8 @@ impl<'a> Checker<'a> {
         &mut self,
         expr: &'a Expr,
         extent: i64,
-        origin: &str,
-        reasons: &mut Vec<String>,
+        origin: &(String, NodeId),
+        reasons: &mut Reasons,
     ) -> Eval<bool> {
         match self.dim(expr)? {
             Dim::Known(n) if n == extent => Ok(true),
@@ -303,15 +310,29 @@ impl<'a> Checker<'a> {
                 if !matches!(expr.kind, ExprKind::Number { .. }) {
                     let program = self.program;
                     let name = program.sources.text(expr.span);
-                    reasons.push(format!("`{name}` is {n}{}", self.because(name)));
+                    reasons.push((format!("`{name}` is {n}{}", self.because(name)), self.fixed_by(name)));
                 }
                 Ok(false)
             }
             Dim::Free(name) => {
                 self.scope.define(&name, Value::Int(extent));
-                self.scope.define(&format!("@{name}"), Value::text(origin));
+                self.fixes(&name, origin);
                 Ok(true)
             }
+        }
+    }
+
+    /// Notes what has fixed a dimension.
+    fn fixes(&self, name: &str, (text, node): &(String, NodeId)) {
+        self.scope.define(&format!("@{name}"), Value::text(text));
+        self.scope.define(&format!("@@{name}"), Value::Tensor(*node));
+    }
+
+    /// The tensor that has fixed a dimension.
+    fn fixed_by(&self, name: &str) -> Option<NodeId> {
+        match self.scope.get(&format!("@@{name}")) {
+            Some(Value::Tensor(node)) => Some(node),
+            _ => None,
         }
     }
 

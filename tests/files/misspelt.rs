@@ -74,12 +74,14 @@ fn is_free(text: &str, word: &Word, all: &[Word]) -> bool {
     let is = |w: &&Word| &text[w.start..w.end] == name;
     let alias = word.before == "as";
     let label = word.before == "|>" && word.after == ':';
-    let stage = word.before == "train";
+    let stage = word.before == "train" && !text.contains("after ");
+    // A loop may count without its counter being read.
+    let counter = word.before == "for";
     // A dimension that documents a type.
     let alone = all.iter().filter(|w| w.paragraph == word.paragraph).filter(is).count() == 1;
     let dimension = alone && matches!(word.before.as_str(), "[" | ",") && matches!(word.after, ',' | ']');
     let referred = all.iter().filter(is).count() > 1;
-    ((label || stage) && !referred) || alias || dimension
+    (label && !referred) || stage || alias || (alone && counter) || dimension
 }
 
 #[test]
