@@ -85,15 +85,15 @@ impl<'a> Checker<'a> {
     pub fn elementwise(&mut self, name: &'static str, shown: &str, x: NodeId, y: NodeId) -> Eval<NodeId> {
         let shape = self.common_shape(shown, &[x, y])?;
         let (x, y) = (self.broadcast(x, &shape)?, self.broadcast(y, &shape)?);
-        // Only `lt`, `le` and `eq` are ops.
         match name {
+            // Three comparisons are enough for all six.
             "gt" => self.op("lt", &[y, x], Attrs::none()),
             "ge" => self.op("le", &[y, x], Attrs::none()),
             "ne" => {
                 let equal = self.op("eq", &[x, y], Attrs::none())?;
                 self.op("not", &[equal], Attrs::none())
             }
-            _ => self.op(name, &[x, y], Attrs::none()),
+            name => self.op(name, &[x, y], Attrs::none()),
         }
     }
 

@@ -13,6 +13,7 @@ mod checker;
 mod data;
 mod data_csv;
 mod describe;
+mod docs;
 mod expr;
 mod index;
 pub mod library;
@@ -27,6 +28,8 @@ mod settings;
 mod stage;
 mod types;
 mod value;
+
+pub use docs::{Documented, documentation};
 
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ fn check_window(window: &Window) {
     assert!(positive.iter().flatten().all(|x| *x > 0) && window.channels > 0);
 }
 
-fn check_conv(conv: &Conv) {
+pub(super) fn check_conv(conv: &Conv) {
     check_window(&conv.window);
     assert!(
         conv.window.channels.is_multiple_of(conv.groups) && conv.out_channels.is_multiple_of(conv.groups)
@@ -18,13 +18,13 @@ fn check_conv(conv: &Conv) {
 }
 
 /// The examples as a pointer, if all of them are inside and none overlaps the next.
-fn reads(batch: Batch<&[f32]>, examples: usize, elements: usize) -> Batch<*const f32> {
+pub(super) fn reads(batch: Batch<&[f32]>, examples: usize, elements: usize) -> Batch<*const f32> {
     assert!(examples == 0 || (examples - 1) * batch.stride + elements <= batch.start.len());
     Batch { start: batch.start.as_ptr(), stride: batch.stride }
 }
 
 /// As [`reads`], for a result.
-fn writes(batch: Batch<&mut [f32]>, examples: usize, elements: usize) -> Batch<*mut f32> {
+pub(super) fn writes(batch: Batch<&mut [f32]>, examples: usize, elements: usize) -> Batch<*mut f32> {
     assert!(examples == 0 || (examples - 1) * batch.stride + elements <= batch.start.len());
     assert!(batch.stride >= elements);
     Batch { start: batch.start.as_mut_ptr(), stride: batch.stride }

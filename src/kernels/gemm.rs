@@ -69,7 +69,7 @@ pub unsafe fn product(tiles: &Tiles, p: &Product, row: impl Fn(usize) -> (isize,
 }
 
 /// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
-fn share(total: usize, parts: usize, i: usize) -> usize {
+pub(super) fn share(total: usize, parts: usize, i: usize) -> usize {
     let (each, more) = (total / parts, total % parts);
     each * i + more.min(i)
 }

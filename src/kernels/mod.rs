@@ -2,18 +2,24 @@
 
 pub mod arith;
 pub mod checked;
+pub mod checked_conv_pool;
 pub mod conv;
 mod conv_gradient;
+pub mod conv_pool;
+mod conv_pool_gradient;
 mod depthwise;
 pub mod gemm;
 pub mod isa;
 pub mod peak;
+mod patch;
 pub mod pool;
 pub mod random;
 pub mod rows;
+mod rowsum;
 pub mod scratch;
 pub mod simd;
 pub mod tile;
 pub mod vecmath;
+pub mod winograd;
 
 pub use scratch::Scratch;

@@ -44,6 +44,16 @@ pub struct Scratch {
     pub(super) rows: Vec<(isize, isize)>,
     /// Offsets of taps in A and B.
     pub(super) taps: Vec<(isize, isize)>,
+    /// Gradients of weights in another order.
+    pub(super) sums: Buffer,
+    /// Pixels under pooling windows.
+    pub(super) patches: Buffer,
+    /// Offsets of windows.
+    pub(super) offsets: Vec<usize>,
+    /// A bit per window.
+    pub(super) bits: Vec<u32>,
+    /// A bit per channel.
+    pub(super) masks: Vec<u64>,
 }
 
 /// What a matrix product may use.

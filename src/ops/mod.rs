@@ -73,7 +73,7 @@ pub use input::input;
 pub use iota::iota;
 pub use log::log;
 pub use logic::{and, not, or};
-pub use max_pool2d::{max_pool2d, max_pool2d_grad, max_pool2d_pick};
+pub use max_pool2d::{max_pool2d, max_pool2d_grad, max_pool2d_pick, settings as pool_settings};
 pub use maximum::{maximum, minimum};
 pub use mul::mul;
 pub use neg::neg;

@@ -36,3 +36,16 @@ fn models_are_right() {
     }
     assert_eq!(wrong, "", "\n{wrong}");
 }
+
+#[test]
+fn every_name_is_documented() {
+    let all = nnc::check::documentation();
+    assert!(all.len() > 60, "{}", all.len());
+    for entry in &all {
+        assert!(!entry.doc.trim().is_empty(), "`{}` has no documentation", entry.name);
+        assert!(entry.signature.starts_with(&entry.name), "{}", entry.signature);
+    }
+    for name in ["dense", "einsum", "adam", "cross_entropy", "training"] {
+        assert!(all.iter().any(|entry| entry.name == name), "`{name}` is missing");
+    }
+}

@@ -3,4 +3,6 @@
 mod check;
 mod docs;
 mod library;
+mod misspelt;
 mod syntax;
+mod wrong;

@@ -207,6 +207,30 @@ fn simplify_sums_equal_terms_by_a_factor() {
 }
 
 #[test]
+fn simplify_pools_before_the_bias_and_the_relu() {
+    // pool(relu(x + bias)) with the gradients of x and of the bias.
+    insta::assert_snapshot!(shown(
+        "simplify",
+        "%0 = input {index: 0} : each f32[6, 4, 3]
+         %1 = input {index: 1} : each f32[3, 2, 3]
+         %2 = variable {id: 0} : once f32[3]
+         %3 = broadcast %2 : once f32[6, 4, 3]
+         %4 = add %0, %3 : each f32[6, 4, 3]
+         %5 = constant {value: 0.0} : once f32
+         %6 = broadcast %5 : once f32[6, 4, 3]
+         %7 = maximum %4, %6 : each f32[6, 4, 3]
+         %8 = max_pool2d %7 {stride: [2, 2], size: [2, 2]} : each f32[3, 2, 3]
+         %9 = max_pool2d_grad %7, %1 {stride: [2, 2], size: [2, 2]} : each f32[6, 4, 3]
+         %10 = lt %6, %7 : each bool[6, 4, 3]
+         %11 = select %10, %9, %6 : each f32[6, 4, 3]
+         %12 = sum %11 {axes: [0, 1]} : each f32[3]
+         output pool = %8
+         output slope = %11
+         output bias-slope = %12"
+    ));
+}
+
+#[test]
 fn cse_computes_equal_values_once() {
     insta::assert_snapshot!(shown(
         "cse",

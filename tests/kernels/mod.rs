@@ -1,6 +1,8 @@
 //! Kernels against plain reference loops.
 
 mod conv;
+mod conv_pool;
 mod gemm;
 mod pool;
 mod vecmath;
+mod winograd;

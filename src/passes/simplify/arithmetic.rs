@@ -7,7 +7,7 @@ use crate::ops;
 
 impl Site<'_> {
     /// The arguments of a node, if it is this function.
-    fn arguments<const N: usize>(&self, id: NodeId, scalar: Scalar) -> Option<[NodeId; N]> {
+    pub fn arguments<const N: usize>(&self, id: NodeId, scalar: Scalar) -> Option<[NodeId; N]> {
         match self.facts.kernel(id) {
             Some(Kernel::Map(found)) if *found == scalar => self.b.graph[id].inputs[..].try_into().ok(),
             _ => None,
@@ -15,7 +15,7 @@ impl Site<'_> {
     }
 
     /// Whether all elements are this number.
-    fn is(&self, id: NodeId, value: f64) -> bool {
+    pub fn is(&self, id: NodeId, value: f64) -> bool {
         self.facts.known(id) == Some(value)
     }
 

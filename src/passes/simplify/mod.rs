@@ -1,12 +1,13 @@
 //! Algebra that keeps values: each rule replaces one node by something simpler of the same type and level.
 //!
 //! [`RULES`] is the table. What counts as the same value: equal numbers for all finite inputs, where a zero
-//! may change its sign and a sum of n equal terms may become a product. Nothing is folded that could hide
-//! an infinity or a NaN: `x * 0` and `x - x` stay.
+//! may change its sign and sums may be taken in another order. Nothing is folded that could hide an infinity
+//! or a NaN: `x * 0` and `x - x` stay.
 
 mod arithmetic;
 mod facts;
 mod folding;
+mod pooling;
 mod reductions;
 mod views;
 
@@ -45,6 +46,18 @@ static RULES: &[Rule] = &[
     Rule { name: "leading", help: "a repeat adds leading axes itself", apply: views::leading },
     Rule { name: "hoist", help: "f(repeat x, repeat y) = repeat f(x, y)", apply: views::hoist },
     Rule { name: "repeated", help: "the sum of n equal terms is n times one", apply: reductions::repeated },
+    Rule { name: "pool", help: "pool(f(x)) = f(pool(x)) for a ReLU or a bias f", apply: pooling::forward },
+    Rule {
+        name: "pool-gradient",
+        help: "maxima of x + bias stand where those of x do",
+        apply: pooling::backward,
+    },
+    Rule { name: "pool-mask", help: "a ReLU's mask goes before the pool's gradient", apply: pooling::masked },
+    Rule {
+        name: "pool-total",
+        help: "the sum of a pool's gradient is that of its input",
+        apply: pooling::total,
+    },
     Rule { name: "single", help: "a reduction over extents of 1 is a reshape", apply: reductions::single },
 ];
 

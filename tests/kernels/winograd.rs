@@ -1,0 +1,129 @@
+//! Winograd's form against the direct one: values to within rounding, maxima at the same taps or at equally
+//! good ones, and equal bits on every instruction set.
+
+use nnc::kernels::Scratch;
+use nnc::kernels::checked_conv_pool as fused;
+use nnc::kernels::conv::{Batch, Conv, Window};
+use nnc::kernels::conv_pool::{ConvPool, NONE};
+use nnc::kernels::isa::Isa;
+use nnc::kernels::winograd::applies;
+
+use super::gemm::numbers;
+
+const CANARY: f32 = 12345.0;
+const GAP: usize = 19;
+
+fn shape(input: [usize; 2], channels: usize, out_channels: usize, pad: [usize; 2], relu: bool) -> ConvPool {
+    let output = [0, 1].map(|d| input[d] + 2 * pad[d] - 2);
+    let window = Window { input, channels, output, kernel: [3, 3], stride: [1; 2], dilation: [1; 2], pad };
+    ConvPool::new(Conv { window, out_channels, groups: 1 }, [2, 2], relu)
+}
+
+/// The whole result of the convolution in f64, with the bias.
+fn direct(conv: &Conv, x: &[f32], w: &[f32], bias: &[f32]) -> Vec<f64> {
+    let window = &conv.window;
+    let (cin, cout) = (window.channels, conv.out_channels);
+    let mut y: Vec<f64> = (0..conv.output_elements()).map(|i| f64::from(bias[i % cout])).collect();
+    for (at, out) in y.chunks_mut(cout).enumerate() {
+        let (oy, ox) = (at / window.output[1], at % window.output[1]);
+        for tap in 0..9 {
+            let (iy, ix) = (oy + tap / 3, ox + tap % 3);
+            let inside = |i: usize, d: usize| i >= window.pad[d] && i - window.pad[d] < window.input[d];
+            if !inside(iy, 0) || !inside(ix, 1) {
+                continue;
+            }
+            let pixel = ((iy - window.pad[0]) * window.input[1] + ix - window.pad[1]) * cin;
+            for ci in 0..cin {
+                let x = f64::from(x[pixel + ci]);
+                for (co, out) in out.iter_mut().enumerate() {
+                    *out += x * f64::from(w[(tap * cin + ci) * cout + co]);
+                }
+            }
+        }
+    }
+    y
+}
+
+fn check(shape: &ConvPool, examples: usize, scratch: &mut Scratch) {
+    assert!(applies(shape));
+    let conv = &shape.conv;
+    let (nx, ny, c) = (conv.window.input_elements(), shape.pooled_elements(), conv.out_channels);
+    let (x, w) = (numbers(examples * (nx + GAP), 1), numbers(conv.weight_elements(), 2));
+    let bias = numbers(c, 3);
+    let bound = 1e-6 * 9.0 * conv.window.channels as f64;
+    let mut first: Option<(Vec<f32>, Vec<u8>)> = None;
+    for isa in Isa::available() {
+        let (mut y, mut which) = (vec![CANARY; examples * (ny + GAP)], vec![0xee; examples * (ny + GAP)]);
+        let xs = Batch { start: &x[..], stride: nx + GAP };
+        let to = Batch { start: &mut y[..], stride: ny + GAP };
+        let taps = Batch { start: &mut which[..], stride: ny + GAP };
+        fused::winograd_forward(isa, shape, examples, xs, &w, Some(&bias), to, taps, scratch);
+        for e in 0..examples {
+            let full = direct(conv, &x[e * (nx + GAP)..][..nx], &w, &bias);
+            let (y, gap) = y[e * (ny + GAP)..][..ny + GAP].split_at(ny);
+            let (which, taps_gap) = which[e * (ny + GAP)..][..ny + GAP].split_at(ny);
+            assert!(gap == [CANARY; GAP] && taps_gap == [0xee; GAP]);
+            for (at, (y, tap)) in y.iter().zip(which).enumerate() {
+                let (window, channel) = (at / c, at % c);
+                let value = |tap: usize| {
+                    let row = window / shape.pooled[1] * 2 + tap / 2;
+                    let column = window % shape.pooled[1] * 2 + tap % 2;
+                    full[(row * conv.window.output[1] + column) * c + channel]
+                };
+                let best = (0..4).map(value).fold(f64::MIN, f64::max);
+                let expected = if shape.relu { best.max(0.0) } else { best };
+                assert!((f64::from(*y) - expected).abs() < bound, "{y} for {expected}: {shape:?}");
+                if *tap == NONE {
+                    assert!(shape.relu && *y == 0.0 && best < bound);
+                } else {
+                    assert!(value(usize::from(*tap)) > best - bound, "tap {tap}: {shape:?}");
+                    assert!(!shape.relu || *y > 0.0);
+                }
+            }
+        }
+        if let Some(first) = &first {
+            assert!(first == &(y.clone(), which.clone()), "bits differ on {isa:?}: {shape:?}");
+        }
+        first = Some((y, which));
+    }
+}
+
+#[test]
+fn channels_extents_and_padding() {
+    let mut scratch = Scratch::new();
+    for channels in [1, 3, 8, 16, 17, 33] {
+        for out_channels in [1, 5, 8, 16, 31, 64, 65] {
+            check(&shape([7, 8], channels, out_channels, [0, 0], true), 1, &mut scratch);
+            check(&shape([5, 6], channels, out_channels, [1, 1], false), 2, &mut scratch);
+        }
+    }
+    for input in [[4, 4], [4, 9], [13, 13], [16, 18], [17, 30]] {
+        for pad in [[0, 0], [1, 1], [2, 0], [0, 2]] {
+            check(&shape(input, 4, 6, pad, true), 3, &mut scratch);
+        }
+    }
+    check(&shape([13, 13], 32, 64, [0, 0], true), 2, &mut scratch);
+}
+
+#[test]
+fn whole_numbers_give_what_the_direct_form_gives() {
+    let shape = shape([9, 9], 4, 20, [1, 1], true);
+    let (nx, ny) = (shape.conv.window.input_elements(), shape.pooled_elements());
+    let whole = |x: Vec<f32>| -> Vec<f32> { x.iter().map(|x| (x * 8.0).round()).collect() };
+    let (x, w) = (whole(numbers(nx, 1)), whole(numbers(shape.conv.weight_elements(), 2)));
+    let mut scratch = Scratch::new();
+    for isa in Isa::available() {
+        let mut results = [(vec![0.0; ny], vec![0; ny]), (vec![0.0; ny], vec![0; ny])];
+        for (i, (y, which)) in results.iter_mut().enumerate() {
+            let xs = Batch { start: &x[..], stride: nx };
+            let (to, taps) =
+                (Batch { start: &mut y[..], stride: ny }, Batch { start: &mut which[..], stride: ny });
+            if i == 0 {
+                fused::winograd_forward(isa, &shape, 1, xs, &w, None, to, taps, &mut scratch);
+            } else {
+                fused::forward(isa, &shape, 1, xs, &w, None, to, taps, &mut scratch);
+            }
+        }
+        assert!(results[0] == results[1], "ties and values are exact");
+    }
+}
