@@ -42,7 +42,7 @@ pub fn gradcheck(args: &GradcheckArgs) -> Outcome {
     for (index, stage) in experiment.stages.iter().enumerate() {
         if !args.json {
             terminal::line(&format!(
-                "stage {}: the gradient of the loss of {} examples, in f64, against central differences",
+                "stage {}: the gradient of the loss of {} examples, in f64, against central differences, near the first values",
                 stage.name, args.batch
             ));
         }

@@ -61,16 +61,7 @@ pub fn load(experiment: &Experiment, variables: &mut Variables, path: &Path) -> 
     for (id, name) in kept(experiment) {
         let variable = experiment.variable(id);
         match tensors.remove(name) {
-            Some((shape, values)) if shape == variable.ty.shape => {
-                match values.iter().position(|value| !value.is_finite()) {
-                    Some(at) => errors.push(refuse(format!(
-                        "{}: element {at} of `{name}` is {}",
-                        path.display(),
-                        values[at]
-                    ))),
-                    None => variables.set(id, &values),
-                }
-            }
+            Some((shape, values)) if shape == variable.ty.shape => variables.set(id, &values),
             Some((shape, _)) => errors.push(
                 refuse(format!("{}: `{name}` is {shape}, expected {}", path.display(), variable.ty.shape))
                     .label(variable.span, format!("declared here as {}", variable.ty)),

@@ -79,7 +79,7 @@ fn every_fault_is_named_not_the_first_only() {
 fn weights_that_are_no_numbers_are_refused() {
     let (place, mut tensors) = trained();
     tensors.get_mut("Tiny.dense.bias").expect("there").1[2] = f32::NAN;
-    init(&place, &tensors).exits(WEIGHTS).says("element 2 of `Tiny.dense.bias` is NaN");
+    init(&place, &tensors).exits(WEIGHTS).says("`Tiny.dense.bias`").says("element 2 is NaN");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub fn choose(
     let per_slot = batch.div_ceil(best.unwrap_or(1));
     let fitting = (TILE_BYTES / example_bytes.max(1)).clamp(1, TILE);
     let tile = options.tile.unwrap_or(fitting).clamp(1, per_slot);
+    // Tiles of one size, so that no slot is larger than it was chosen to be.
     let tiles_per_slot = per_slot.div_ceil(tile);
+    let tile = per_slot.div_ceil(tiles_per_slot);
     Cuts { tile, tiles_per_slot, slots: batch.div_ceil(tile * tiles_per_slot) }
 }

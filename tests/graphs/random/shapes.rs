@@ -130,6 +130,14 @@ impl Draw {
         let shape = self.b.shape(x).clone();
         let (size, windows) = self.windows(&shape);
         if self.chance(50) {
+            // As after a convolution: a number per channel, and no negative values.
+            let shift = self.leaf(&Shape::of(&[shape[2]]));
+            let shift = ops::broadcast(&mut self.b, shift, &shape);
+            let sum = ops::add(&mut self.b, x, shift);
+            let positive = ops::relu(&mut self.b, sum);
+            let node = ops::max_pool2d(&mut self.b, positive, size, &windows);
+            self.push(node, 4.0);
+        } else if self.chance(50) {
             let node = ops::max_pool2d(&mut self.b, x, size, &windows);
             self.push(node, 2.0);
         } else {
