@@ -111,6 +111,8 @@ fn show_stage(stage: &Stage, cost: &StageCost, threads: usize) {
         ("batch", m.batch),
         ("measurements", m.measures),
         ("data", m.tables),
+        ("copy of the variables", m.copies),
+        ("nnc itself, about", m.program),
         ("total", m.total()),
     ];
     for (name, bytes) in classes.iter().filter(|(_, bytes)| *bytes > 0) {
@@ -172,7 +174,8 @@ fn as_json(
             "memory": {
                 "parameters": m.parameters, "states": m.states, "optimizer": m.optimizer,
                 "gradients": m.gradients, "activations": m.activations, "batch": m.batch,
-                "measurements": m.measures, "data": m.tables, "total": m.total(),
+                "measurements": m.measures, "data": m.tables, "copies": m.copies,
+                "program": m.program, "total": m.total(),
             },
         })
     };

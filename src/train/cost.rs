@@ -121,7 +121,14 @@ pub struct Memory {
     pub measures: usize,
     /// The tables.
     pub tables: usize,
+    /// The copy of all variables from which a step that diverged is made again.
+    pub copies: usize,
+    /// The compiler itself, its code and what it works with: about [`PROGRAM`].
+    pub program: usize,
 }
+
+/// What a process takes besides the data and the memory of the plans, as measured with small networks.
+const PROGRAM: usize = 16_000_000;
 
 impl Memory {
     /// All of it.
@@ -134,6 +141,8 @@ impl Memory {
             + self.batch
             + self.measures
             + self.tables
+            + self.copies
+            + self.program
     }
 }
 
@@ -189,6 +198,7 @@ pub fn stage(
         activations: of(Arena::Tile) + of(Arena::Batch),
         batch: of(Arena::Inputs),
         tables: tables.iter().map(table).sum(),
+        program: PROGRAM,
         ..Memory::default()
     };
     for variable in &experiment.variables {
@@ -199,6 +209,7 @@ pub fn stage(
             VariableKind::OptimizerState => memory.optimizer += bytes,
         }
     }
+    memory.copies = memory.parameters + memory.states + memory.optimizer;
     for m in &stage.measures {
         let plan = planned(&measure::cut(m).partial, &types, measure::batch_size(m, tables), options)?;
         memory.measures += arena_bytes(&plan, options.threads).iter().sum::<usize>();

@@ -3,6 +3,7 @@
 mod check;
 mod docs;
 mod library;
+mod meaning;
 mod misspelt;
 mod syntax;
 mod wrong;
