@@ -74,7 +74,22 @@ pub fn evaluate_with(
     targets: &[NodeId],
     env: &Env,
 ) -> Vec<Value> {
-    watch(graph, given, targets, env, &mut |_, _| {})
+    let given = given.iter().map(|(id, value)| (*id, Value::Once(value.clone()))).collect();
+    evaluate_holding(graph, &given, targets, env)
+}
+
+/// As [`evaluate_with`], for nodes of both levels. So the values at which a `stop_gradient` stands can be
+/// held while parameters are moved.
+///
+/// # Panics
+/// As [`evaluate`].
+pub fn evaluate_holding(
+    graph: &Graph,
+    held: &HashMap<NodeId, Value>,
+    targets: &[NodeId],
+    env: &Env,
+) -> Vec<Value> {
+    walk(graph, held, targets, env, &mut |_, _| {})
 }
 
 /// As [`evaluate_with`], showing the value of each computed node to `seen`, in the graph's order. That is
@@ -89,10 +104,21 @@ pub fn watch(
     env: &Env,
     seen: &mut dyn FnMut(NodeId, &Value),
 ) -> Vec<Value> {
+    let given = given.iter().map(|(id, value)| (*id, Value::Once(value.clone()))).collect();
+    walk(graph, &given, targets, env, seen)
+}
+
+fn walk(
+    graph: &Graph,
+    given: &HashMap<NodeId, Value>,
+    targets: &[NodeId],
+    env: &Env,
+    seen: &mut dyn FnMut(NodeId, &Value),
+) -> Vec<Value> {
     let mut uses = count_uses(graph, given, targets);
     let mut values: Vec<Option<Value>> = vec![None; graph.len()];
     for (id, value) in given {
-        values[id.index()] = Some(Value::Once(value.clone()));
+        values[id.index()] = Some(value.clone());
     }
     for (id, node) in graph.iter().filter(|(id, _)| !given.contains_key(id)) {
         if uses[id.index()] == 0 {
@@ -112,7 +138,7 @@ pub fn watch(
 }
 
 /// How often each node's value is asked for; 0 where it is not needed.
-fn count_uses(graph: &Graph, given: &HashMap<NodeId, Array>, targets: &[NodeId]) -> Vec<usize> {
+fn count_uses(graph: &Graph, given: &HashMap<NodeId, Value>, targets: &[NodeId]) -> Vec<usize> {
     let mut uses = vec![0; graph.len()];
     targets.iter().for_each(|id| uses[id.index()] += 1);
     for (id, node) in graph.iter().rev() {

@@ -1,14 +1,17 @@
 //! Gradients by automatic differentiation against central differences, in f64, of the user's own loss.
 
+use std::collections::HashMap;
+
 use super::batches::{Order, arrays};
 use super::machine::Variables;
 use super::run::seed;
 use crate::base::Diagnostic;
-use crate::interp::{Env, evaluate};
+use crate::interp::{Env, Value, evaluate, evaluate_holding};
 use crate::ir::experiment::Experiment;
 use crate::ir::op::Moment;
-use crate::ir::{Array, NodeId};
+use crate::ir::{Array, Graph, NodeId};
 use crate::kernels::random::Generator;
+use crate::ops;
 use crate::readers::Table;
 use crate::ty::Type;
 
@@ -93,12 +96,13 @@ pub fn stage(
             *value += MOVED * (2.0 * f64::from(random.uniform(i as u64)) - 1.0);
         }
     }
+    let env = Env { variables: &values, inputs: &inputs, moment };
+    let held = stopped(&stage.step.graph, loss, &env);
     let scalar = |values: &[Array], node: NodeId| {
         let env = Env { variables: values, inputs: &inputs, moment };
-        evaluate(&stage.step.graph, &[node], &env)[0].arrays()[0].data[0]
+        evaluate_holding(&stage.step.graph, &held, &[node], &env)[0].arrays()[0].data[0]
     };
     let gradients: Vec<NodeId> = stage.trained.iter().map(|(_, node)| *node).collect();
-    let env = Env { variables: &values, inputs: &inputs, moment };
     let derived = evaluate(&stage.step.graph, &gradients, &env);
     for ((id, _), derived) in stage.trained.iter().zip(derived) {
         let derived = &derived.arrays()[0].data;
@@ -124,6 +128,15 @@ pub fn stage(
         seen(&judge(experiment.variable(*id).path.clone(), elements, &pairs));
     }
     Ok(())
+}
+
+/// The values of all `stop_gradient` nodes before the loss: for the gradient they are constants, so they must
+/// not follow when a parameter is moved.
+fn stopped(graph: &Graph, loss: NodeId, env: &Env) -> HashMap<NodeId, Value> {
+    let stops = graph.iter().filter(|(id, node)| *id < loss && ops::find("stop_gradient") == Some(node.op));
+    let stops: Vec<NodeId> = stops.map(|(id, _)| id).collect();
+    let values = evaluate(graph, &stops, env);
+    stops.into_iter().zip(values).collect()
 }
 
 fn judge(path: String, elements: usize, pairs: &[Worst]) -> Checked {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use nnc::interp::{Env, Session, Value, evaluate, evaluate_with, watch};
+use nnc::interp::{Env, Session, Value, evaluate, evaluate_holding, evaluate_with, watch};
 use nnc::ir::op::Moment;
 use nnc::ir::text::parse;
 use nnc::ir::{Array, Computation, NodeId};
@@ -48,6 +48,15 @@ fn given_values_stand_for_what_they_name() {
     let env = Env { variables: &[], inputs: &[], moment: moment(0) };
     let values = evaluate_with(&c.graph, &given, &[NodeId(3), NodeId(1)], &env);
     assert_eq!(values, [Value::Once(Array::scalar(2.5)), Value::Once(Array::scalar(10.0))]);
+}
+
+#[test]
+fn values_of_both_levels_can_be_held() {
+    let c = computation(MEAN);
+    let inputs = [scalars(&[1.0, 2.0])];
+    let env = Env { variables: &[], inputs: &inputs, moment: moment(2) };
+    let held = HashMap::from([(NodeId(0), Value::Each(scalars(&[5.0, 7.0])))]);
+    assert_eq!(evaluate_holding(&c.graph, &held, &[NodeId(3)], &env), [Value::Once(Array::scalar(6.0))]);
 }
 
 #[test]
