@@ -10,7 +10,7 @@
 
 use super::conv::{Batch, Padding};
 use super::conv_pool::{ConvPool, First};
-use super::gemm::{Product, product, share};
+use super::gemm::{Epilogue, Product, product, share};
 use super::isa::Isa;
 use super::scratch::Scratch;
 use super::simd::{Portable, Vector};
@@ -347,6 +347,7 @@ unsafe fn plane_products(isa: Isa, t: &Tiling, cin: usize, from: *const f32, wei
             c: t.planes.wrapping_add(plane * t.plane),
             taps: &[(0, 0)],
             accumulate: false,
+            epilogue: Epilogue::default(),
         };
         // SAFETY: planes hold all tiles and channels.
         unsafe { product(Tiles::of(isa), &p, |i| ((i * cin) as isize, (i * t.channels) as isize)) };
