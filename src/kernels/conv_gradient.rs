@@ -4,10 +4,11 @@
 
 use super::conv::{Batch, Conv, Padding, Window, forward_on};
 use super::depthwise;
-use super::gemm::{Epilogue, Product, product, transpose};
+use super::gemm::{Epilogue, Product, product};
 use super::isa::Isa;
 use super::scratch::{Buffer, Scratch};
 use super::tile::Tiles;
+use super::transpose::transpose;
 
 /// Floats of inputs and results that are worked on at a time, so that they stay in the cache.
 const GROUP_FLOATS: usize = 64 * 1024;

@@ -5,6 +5,7 @@ use super::isa::Isa;
 use super::scratch::{ProductScratch, Scratch};
 pub use super::tile::Epilogue;
 use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
+use super::transpose::transpose;
 
 /// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
 const K_BLOCK: usize = 512;
@@ -357,30 +358,6 @@ unsafe fn unit_b(
                     ..whole
                 };
                 product(tiles, &part, row);
-            }
-        }
-    }
-}
-
-/// Copies a matrix of `rows` x `columns` with any strides into row-major order.
-///
-/// # Safety
-/// Every element is readable.
-pub(super) unsafe fn transpose(
-    from: *const f32,
-    row: usize,
-    column: usize,
-    rows: usize,
-    columns: usize,
-    to: &mut [f32],
-) {
-    const BLOCK: usize = 16;
-    assert!(to.len() >= rows * columns);
-    for i0 in (0..rows).step_by(BLOCK) {
-        for j in 0..columns {
-            for i in i0..rows.min(i0 + BLOCK) {
-                // SAFETY: an element of the matrix, and `i * columns + j` is below `rows * columns`.
-                unsafe { *to.get_unchecked_mut(i * columns + j) = *from.add(i * row + j * column) };
             }
         }
     }

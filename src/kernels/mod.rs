@@ -18,6 +18,7 @@ mod rowsum;
 pub mod scratch;
 pub mod simd;
 pub mod tile;
+pub mod transpose;
 pub mod vecmath;
 pub mod winograd;
 

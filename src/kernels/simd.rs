@@ -86,6 +86,26 @@ pub trait Vector: Copy {
     unsafe fn equal_bytes(p: *const u8, n: usize, value: u8) -> u64;
 }
 
+/// The first `n` lanes from memory, the others 0.
+///
+/// # Safety
+/// The processor has V's features; `n` is at most `LANES`, and as many numbers are readable.
+#[inline(always)]
+pub unsafe fn load_some<V: Vector>(p: *const f32, n: usize) -> V {
+    // SAFETY: the same contract.
+    unsafe { if n == V::LANES { V::load(p) } else { V::load_masked(p, V::mask(n)) } }
+}
+
+/// Writes the first `n` lanes.
+///
+/// # Safety
+/// As for [`load_some`], writable.
+#[inline(always)]
+pub unsafe fn store_some<V: Vector>(x: V, p: *mut f32, n: usize) {
+    // SAFETY: the same contract.
+    unsafe { if n == V::LANES { x.store(p) } else { x.store_masked(p, V::mask(n)) } }
+}
+
 /// Vectors that look numbers up in a small table. Lanes also hold whole numbers, as bits.
 pub trait Lookup: Vector {
     /// The first `n` lanes from bytes, the others 0.

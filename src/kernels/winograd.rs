@@ -13,7 +13,7 @@ use super::conv_pool::{ConvPool, First};
 use super::gemm::{Epilogue, Product, product, share};
 use super::isa::Isa;
 use super::scratch::Scratch;
-use super::simd::{Portable, Vector};
+use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 use super::tile::Tiles;
@@ -109,19 +109,6 @@ struct Tiling<'a> {
     relu: bool,
     y: *mut f32,
     which: *mut u8,
-}
-
-/// The first `n` lanes from memory.
-#[inline(always)]
-unsafe fn load_some<V: Vector>(p: *const f32, n: usize) -> V {
-    // SAFETY: the caller vouches for `n` numbers.
-    unsafe { if n == V::LANES { V::load(p) } else { V::load_masked(p, V::mask(n)) } }
-}
-
-#[inline(always)]
-unsafe fn store_some<V: Vector>(x: V, p: *mut f32, n: usize) {
-    // SAFETY: the caller vouches for `n` numbers.
-    unsafe { if n == V::LANES { x.store(p) } else { x.store_masked(p, V::mask(n)) } }
 }
 
 /// `B^T d B` for each tile: from pixels to planes.
