@@ -223,8 +223,8 @@ pub(super) unsafe fn gemm_on(
     let tiles = Tiles::of(isa);
     // SAFETY: (a b)^T = b^T a^T, so both ways name the same elements.
     unsafe {
-        let straight = cost(tiles, [m, n, k], b.column != 1 && n > 1, c.column != 1 && n > 1);
-        let turned = cost(tiles, [n, m, k], a.row != 1 && m > 1, c.row != 1 && m > 1);
+        let straight = cost(tiles, [m, n, k], packing(b, n), c.column != 1 && n > 1);
+        let turned = cost(tiles, [n, m, k], packing(a.transposed(), m), c.row != 1 && m > 1);
         if straight <= turned && (c.column == 1 || n == 1) {
             return unit_b(tiles, [m, n, k], a, b, c, accumulate, epilogue, scratch);
         }
@@ -258,13 +258,21 @@ pub(super) unsafe fn finish([m, n]: [usize; 2], c: Matrix<*mut f32>, epilogue: E
     }
 }
 
-/// About how many cycles a product takes.
-fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packs_b: bool, packs_c: bool) -> usize {
-    let width = n.div_ceil(tiles.lanes);
-    let mut cycles = m * width * k;
-    if packs_b {
-        cycles += k * n;
+/// Quarters of a cycle that it takes to copy an element of B, if its `n` columns must be made neighbours.
+fn packing(b: Matrix<*const f32>, n: usize) -> usize {
+    if b.column == 1 || n <= 1 {
+        0
+    } else if b.row == 1 {
+        1
+    } else {
+        4
     }
+}
+
+/// About how many cycles a product takes.
+fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packing: usize, packs_c: bool) -> usize {
+    let width = n.div_ceil(tiles.lanes);
+    let mut cycles = m * width * k + k * n * packing / 4;
     if packs_c {
         cycles += 2 * m * n;
     }

@@ -201,11 +201,13 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
 unsafe fn any<V: Lookup>(count: usize, wide: bool, p: &Pass) {
     macro_rules! by_count {
         ($($n:literal)*) => {
-            match (count, wide) {
-                // SAFETY: the same contract.
-                $(($n, false) => unsafe { pass::<V, $n, false>(p) },
-                ($n, true) => unsafe { pass::<V, $n, true>(p) },)*
-                _ => unreachable!("at most {MOST} weights"),
+            // SAFETY: the same contract.
+            unsafe {
+                match (count, wide) {
+                    $(($n, false) => pass::<V, $n, false>(p),
+                    ($n, true) => pass::<V, $n, true>(p),)*
+                    _ => unreachable!("at most {MOST} weights"),
+                }
             }
         };
     }

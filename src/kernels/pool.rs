@@ -99,9 +99,7 @@ unsafe fn load(p: *const f32, n: usize) -> [f32; BLOCK] {
     if n == BLOCK / 2 {
         // SAFETY: 8 numbers are readable.
         let half = unsafe { p.cast::<[f32; BLOCK / 2]>().read() };
-        for i in 0..BLOCK / 2 {
-            out[i] = half[i];
-        }
+        out[..BLOCK / 2].copy_from_slice(&half);
         return out;
     }
     for (i, x) in out.iter_mut().enumerate().take(n) {
@@ -118,10 +116,7 @@ unsafe fn store(p: *mut f32, n: usize, x: &[f32; BLOCK]) {
         return unsafe { p.cast::<[f32; BLOCK]>().write(*x) };
     }
     if n == BLOCK / 2 {
-        let mut half = [0.0; BLOCK / 2];
-        for i in 0..BLOCK / 2 {
-            half[i] = x[i];
-        }
+        let half: [f32; BLOCK / 2] = std::array::from_fn(|i| x[i]);
         // SAFETY: 8 numbers are writable.
         return unsafe { p.cast::<[f32; BLOCK / 2]>().write(half) };
     }
