@@ -2,11 +2,12 @@
 //! window, made from 4x4 pixels by 16 products instead of 36. The products of all tiles of a group are 16
 //! matrix products, one for each place in the transformed tile.
 //!
-//! Error: pixels are summed in fours, weights weighed by 1/4, 9 products summed. Against the direct sum of
-//! `n = 9 * channels` products of size up to `p` the difference stays below about `4 n eps p` with `eps` the
-//! rounding of f32; measured it is 1e-6 of the largest result for 32 channels, twice that of the direct
-//! sum. So a maximum may be found at another tap where two are that close. Bits do not depend on the
-//! instruction set nor on how examples are grouped.
+//! Rounding: each element is a sum of `channels` products, four of them to a result with additions of
+//! rounded numbers, so the error stays below about `(channels + 12) eps` times the sum of `|d| |U|` over the
+//! transformed tile. Measured against f64 with normal weights and 16 to 512 channels the greatest error is
+//! 0.6e-6 to 2e-6 of the results' root mean square, no more than that of the direct form, whose chains of
+//! sums are nine times as long. Where two taps are that close the maximum may be found at the other. Bits
+//! do not depend on the instruction set nor on how examples are grouped.
 
 use super::conv::{Batch, Padding};
 use super::conv_pool::{ConvPool, First};
