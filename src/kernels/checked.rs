@@ -40,12 +40,30 @@ pub fn conv_forward(
     y: Batch<&mut [f32]>,
     scratch: &mut Scratch,
 ) {
+    conv_forward_with(isa, conv, examples, x, w, y, None, false, scratch);
+}
+
+/// [`conv::forward_with`]
+#[allow(clippy::too_many_arguments)]
+pub fn conv_forward_with(
+    isa: Isa,
+    conv: &Conv,
+    examples: usize,
+    x: Batch<&[f32]>,
+    w: &[f32],
+    y: Batch<&mut [f32]>,
+    bias: Option<&[f32]>,
+    relu: bool,
+    scratch: &mut Scratch,
+) {
     check_conv(conv);
     assert!(w.len() >= conv.weight_elements());
+    assert!(bias.is_none_or(|bias| bias.len() >= conv.out_channels));
     let x = reads(x, examples, conv.window.input_elements());
     let y = writes(y, examples, conv.output_elements());
+    let epilogue = conv::Epilogue { bias: bias.map(<[f32]>::as_ptr), relu };
     // SAFETY: all operands are as long as they must be, and references do not overlap.
-    unsafe { conv::forward_on(isa, conv, examples, x, w.as_ptr(), y, scratch) }
+    unsafe { conv::forward_on(isa, conv, examples, x, w.as_ptr(), y, epilogue, scratch) }
 }
 
 /// [`conv::input_gradient`]

@@ -5,7 +5,8 @@
 
 pub use super::conv_gradient::{input_gradient, weight_gradient};
 use super::depthwise;
-use super::gemm::{Product, product};
+pub use super::gemm::Epilogue;
+use super::gemm::{Matrix, Product, finish, product};
 use super::isa::Isa;
 use super::scratch::Scratch;
 use super::tile::Tiles;
@@ -164,11 +165,29 @@ pub unsafe fn forward(
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
-    unsafe { forward_on(Isa::current(), conv, examples, x, w, y, scratch) }
+    unsafe { forward_with(conv, examples, x, w, y, Epilogue::default(), scratch) }
+}
+
+/// [`forward`] with something done to each element at the end; the bias has a number per output channel.
+///
+/// # Safety
+/// As for [`forward`]; the bias is readable, and `y` does not overlap it.
+pub unsafe fn forward_with(
+    conv: &Conv,
+    examples: usize,
+    x: Batch<*const f32>,
+    w: *const f32,
+    y: Batch<*mut f32>,
+    epilogue: Epilogue,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the same contract.
+    unsafe { forward_on(Isa::current(), conv, examples, x, w, y, epilogue, scratch) }
 }
 
 /// # Safety
-/// As for [`forward`].
+/// As for [`forward_with`].
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn forward_on(
     isa: Isa,
     conv: &Conv,
@@ -176,12 +195,18 @@ pub(super) unsafe fn forward_on(
     x: Batch<*const f32>,
     w: *const f32,
     y: Batch<*mut f32>,
+    epilogue: Epilogue,
     scratch: &mut Scratch,
 ) {
     // SAFETY: rows and taps stay inside of the image that `Padding` describes.
     unsafe {
         if conv.depthwise() {
-            return depthwise::forward(isa, &conv.window, examples, x, w, y);
+            depthwise::forward(isa, &conv.window, examples, x, w, y);
+            for example in 0..examples {
+                let c = Matrix::new(y.start.add(example * y.stride), conv.out_channels, 1);
+                finish([conv.window.windows(), conv.out_channels], c, epilogue);
+            }
+            return;
         }
         let window = &conv.window;
         let padding = Padding::of(window);
@@ -208,6 +233,7 @@ pub(super) unsafe fn forward_on(
                     c: result.add(group * conv.group_out()),
                     taps: &scratch.taps,
                     accumulate: false,
+                    epilogue: epilogue.from(group * conv.group_out()),
                 };
                 product(Tiles::of(isa), &p, |i| scratch.rows[i]);
             }

@@ -4,10 +4,11 @@
 
 use super::conv::{Batch, Conv, Padding, Window, forward_on};
 use super::depthwise;
-use super::gemm::{Product, product, transpose};
+use super::gemm::{Epilogue, Product, product};
 use super::isa::Isa;
 use super::scratch::{Buffer, Scratch};
 use super::tile::Tiles;
+use super::transpose::transpose;
 
 /// Floats of inputs and results that are worked on at a time, so that they stay in the cache.
 const GROUP_FLOATS: usize = 64 * 1024;
@@ -54,7 +55,7 @@ pub(super) unsafe fn input_gradient_on(
         let mirror = mirrored(conv);
         let turned = turn_weights(conv, w, mirror.is_some(), &mut weights);
         match mirror {
-            Some(mirror) => forward_on(isa, &mirror, examples, g, turned, dx, scratch),
+            Some(mirror) => forward_on(isa, &mirror, examples, g, turned, dx, Epilogue::default(), scratch),
             None => scatter_gradient(isa, conv, examples, g, turned, dx, scratch),
         }
         scratch.weights = weights;
@@ -137,6 +138,7 @@ unsafe fn scatter_gradient(
                         c: dx.start.add(example * dx.stride + group * cin),
                         taps: &[(0, 0)],
                         accumulate: true,
+                        epilogue: Epilogue::default(),
                     };
                     product(Tiles::of(isa), &p, |i| scratch.rows[i]);
                 }
@@ -230,6 +232,7 @@ pub(super) unsafe fn weight_gradient_on(
                     c: dw.add(group * conv.group_out()),
                     taps: &scratch.taps,
                     accumulate: true,
+                    epilogue: Epilogue::default(),
                 };
                 product(Tiles::of(isa), &p, |i| scratch.rows[i]);
             }

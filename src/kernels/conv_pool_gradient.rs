@@ -6,11 +6,12 @@
 
 use super::conv::{Batch, Padding, Window};
 use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments};
-use super::gemm::{share, transpose};
+use super::gemm::share;
 use super::isa::{Isa, versions};
 use super::patch;
 use super::rowsum::{Gather, Rows, SPREAD_COLUMNS, Spread};
 use super::scratch::Scratch;
+use super::transpose::transpose;
 
 /// Channels of which a word of [`tap_masks`] knows.
 pub(super) const MASK_CHANNELS: usize = 64;
@@ -79,11 +80,9 @@ pub(super) unsafe fn weight_gradient_on(
             let which = which.start.add(example * which.stride);
             if let Some(patches) = &patches {
                 let (offsets, buffer) = (&scratch.offsets, &mut scratch.patches);
-                patches.weight_gradient(isa, image, offsets, channels, g, which, total, buffer);
+                patches.weight_gradient(isa, image, offsets, channels, g, which, total, bias, buffer);
             } else {
                 gather_example(isa, shape, &padding, image, g, which, total, scratch);
-            }
-            if !dbias.is_null() {
                 bias_sums(isa, which, g, windows, channels, bias);
             }
         }

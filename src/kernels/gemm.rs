@@ -3,7 +3,9 @@
 
 use super::isa::Isa;
 use super::scratch::{ProductScratch, Scratch};
+pub use super::tile::Epilogue;
 use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
+use super::transpose::transpose;
 
 /// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
 const K_BLOCK: usize = 512;
@@ -32,6 +34,8 @@ pub struct Product<'a> {
     pub taps: &'a [(isize, isize)],
     /// Start from what C holds, not from 0.
     pub accumulate: bool,
+    /// What is done to the sums at the end.
+    pub epilogue: Epilogue,
 }
 
 /// Computes a product; `row` gives the offsets of row `i` in A and C.
@@ -50,18 +54,23 @@ pub unsafe fn product(tiles: &Tiles, p: &Product, row: impl Fn(usize) -> (isize,
         }
         let mut accumulate = p.accumulate;
         if p.k <= K_BLOCK {
-            for taps in p.taps.chunks(K_BLOCK / p.k) {
-                block(tiles, &Product { taps, accumulate, ..*p }, &row);
+            let each = K_BLOCK / p.k;
+            for (i, taps) in p.taps.chunks(each).enumerate() {
+                let last = (i + 1) * each >= p.taps.len();
+                let epilogue = if last { p.epilogue } else { Epilogue::default() };
+                block(tiles, &Product { taps, accumulate, epilogue, ..*p }, &row);
                 accumulate = true;
             }
             return;
         }
         let blocks = p.k.div_ceil(K_BLOCK);
-        for &(a, b) in p.taps {
+        for (tap, &(a, b)) in p.taps.iter().enumerate() {
             for i in 0..blocks {
                 let (start, end) = (share(p.k, blocks, i), share(p.k, blocks, i + 1));
                 let taps = [(a + start as isize * p.a_step, b + start as isize * p.b_step)];
-                block(tiles, &Product { taps: &taps, k: end - start, accumulate, ..*p }, &row);
+                let last = tap + 1 == p.taps.len() && i + 1 == blocks;
+                let epilogue = if last { p.epilogue } else { Epilogue::default() };
+                block(tiles, &Product { taps: &taps, k: end - start, accumulate, epilogue, ..*p }, &row);
                 accumulate = true;
             }
         }
@@ -112,6 +121,7 @@ unsafe fn column_block(
         k: p.k,
         columns,
         accumulate: p.accumulate,
+        epilogue: p.epilogue.from(first),
     };
     let (each, more) = (p.m / count, p.m % count);
     let mut next = 0;
@@ -169,13 +179,34 @@ pub unsafe fn gemm(
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
-    unsafe { gemm_on(Isa::current(), [m, n, k], a, b, c, accumulate, &mut scratch.product) }
+    unsafe { gemm_with(m, n, k, a, b, c, accumulate, Epilogue::default(), scratch) }
 }
 
-/// [`gemm`] on a given instruction set.
+/// [`gemm`] with something done to each element at the end; the bias has `n` numbers.
 ///
 /// # Safety
-/// As for [`gemm`].
+/// As for [`gemm`]; the bias is readable, and `c` does not overlap it.
+#[allow(clippy::too_many_arguments)]
+pub unsafe fn gemm_with(
+    m: usize,
+    n: usize,
+    k: usize,
+    a: Matrix<*const f32>,
+    b: Matrix<*const f32>,
+    c: Matrix<*mut f32>,
+    accumulate: bool,
+    epilogue: Epilogue,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the same contract.
+    unsafe { gemm_on(Isa::current(), [m, n, k], a, b, c, accumulate, epilogue, &mut scratch.product) }
+}
+
+/// [`gemm_with`] on a given instruction set.
+///
+/// # Safety
+/// As for [`gemm_with`].
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn gemm_on(
     isa: Isa,
     [m, n, k]: [usize; 3],
@@ -183,6 +214,7 @@ pub(super) unsafe fn gemm_on(
     b: Matrix<*const f32>,
     c: Matrix<*mut f32>,
     accumulate: bool,
+    epilogue: Epilogue,
     scratch: &mut ProductScratch,
 ) {
     if m == 0 || n == 0 {
@@ -191,24 +223,56 @@ pub(super) unsafe fn gemm_on(
     let tiles = Tiles::of(isa);
     // SAFETY: (a b)^T = b^T a^T, so both ways name the same elements.
     unsafe {
-        let straight = cost(tiles, [m, n, k], b.column != 1 && n > 1, c.column != 1 && n > 1);
-        let turned = cost(tiles, [n, m, k], a.row != 1 && m > 1, c.row != 1 && m > 1);
+        let straight = cost(tiles, [m, n, k], packing(b, n), c.column != 1 && n > 1);
+        let turned = cost(tiles, [n, m, k], packing(a.transposed(), m), c.row != 1 && m > 1);
+        if straight <= turned && (c.column == 1 || n == 1) {
+            return unit_b(tiles, [m, n, k], a, b, c, accumulate, epilogue, scratch);
+        }
         if straight <= turned {
             unit_c(tiles, [m, n, k], a, b, c, accumulate, scratch);
         } else {
             let (a, b) = (b.transposed(), a.transposed());
             unit_c(tiles, [n, m, k], a, b, c.transposed(), accumulate, scratch);
         }
+        finish([m, n], c, epilogue);
+    }
+}
+
+/// Does an epilogue to sums that are in memory already.
+///
+/// # Safety
+/// Every element is readable and writable, the bias readable.
+pub(super) unsafe fn finish([m, n]: [usize; 2], c: Matrix<*mut f32>, epilogue: Epilogue) {
+    if epilogue.is_empty() {
+        return;
+    }
+    for i in 0..m {
+        for j in 0..n {
+            // SAFETY: an element of the matrix and of the bias.
+            unsafe {
+                let at = c.start.add(i * c.row + j * c.column);
+                let sum = epilogue.bias.map_or(*at, |bias| *at + *bias.add(j));
+                *at = if epilogue.relu && sum < 0.0 { 0.0 } else { sum };
+            }
+        }
+    }
+}
+
+/// Quarters of a cycle that it takes to copy an element of B, if its `n` columns must be made neighbours.
+fn packing(b: Matrix<*const f32>, n: usize) -> usize {
+    if b.column == 1 || n <= 1 {
+        0
+    } else if b.row == 1 {
+        1
+    } else {
+        4
     }
 }
 
 /// About how many cycles a product takes.
-fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packs_b: bool, packs_c: bool) -> usize {
+fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packing: usize, packs_c: bool) -> usize {
     let width = n.div_ceil(tiles.lanes);
-    let mut cycles = m * width * k;
-    if packs_b {
-        cycles += k * n;
-    }
+    let mut cycles = m * width * k + k * n * packing / 4;
     if packs_c {
         cycles += 2 * m * n;
     }
@@ -228,7 +292,7 @@ unsafe fn unit_c(
     // SAFETY: addresses are the caller's, or in buffers taken large enough.
     unsafe {
         if c.column == 1 || n == 1 {
-            return unit_b(tiles, [m, n, k], a, b, c, accumulate, scratch);
+            return unit_b(tiles, [m, n, k], a, b, c, accumulate, Epilogue::default(), scratch);
         }
         let mut result = std::mem::take(&mut scratch.result);
         let own = result.take(m * n);
@@ -240,7 +304,7 @@ unsafe fn unit_c(
             }
         }
         let own_c = Matrix::new(own.as_mut_ptr(), n, 1);
-        unit_b(tiles, [m, n, k], a, b, own_c, accumulate, scratch);
+        unit_b(tiles, [m, n, k], a, b, own_c, accumulate, Epilogue::default(), scratch);
         for (i, row) in result.take(m * n).chunks_exact(n).enumerate() {
             for (j, x) in row.iter().enumerate() {
                 *c.start.add(i * c.row + j * c.column) = *x;
@@ -251,6 +315,7 @@ unsafe fn unit_c(
 }
 
 /// Makes the columns of B neighbours; those of C are.
+#[allow(clippy::too_many_arguments)]
 unsafe fn unit_b(
     tiles: &Tiles,
     [m, n, k]: [usize; 3],
@@ -258,6 +323,7 @@ unsafe fn unit_b(
     b: Matrix<*const f32>,
     c: Matrix<*mut f32>,
     accumulate: bool,
+    epilogue: Epilogue,
     scratch: &mut ProductScratch,
 ) {
     let row = |i: usize| ((i * a.row) as isize, (i * c.row) as isize);
@@ -272,6 +338,7 @@ unsafe fn unit_b(
         c: c.start,
         taps: &[(0, 0)],
         accumulate,
+        epilogue,
     };
     // SAFETY: addresses are the caller's, or in the panel.
     unsafe {
@@ -295,33 +362,10 @@ unsafe fn unit_b(
                     b_step: columns as isize,
                     c: c.start.add(first),
                     accumulate: accumulate || i > 0,
+                    epilogue: if i + 1 == blocks { epilogue.from(first) } else { Epilogue::default() },
                     ..whole
                 };
                 product(tiles, &part, row);
-            }
-        }
-    }
-}
-
-/// Copies a matrix of `rows` x `columns` with any strides into row-major order.
-///
-/// # Safety
-/// Every element is readable.
-pub(super) unsafe fn transpose(
-    from: *const f32,
-    row: usize,
-    column: usize,
-    rows: usize,
-    columns: usize,
-    to: &mut [f32],
-) {
-    const BLOCK: usize = 16;
-    assert!(to.len() >= rows * columns);
-    for i0 in (0..rows).step_by(BLOCK) {
-        for j in 0..columns {
-            for i in i0..rows.min(i0 + BLOCK) {
-                // SAFETY: an element of the matrix, and `i * columns + j` is below `rows * columns`.
-                unsafe { *to.get_unchecked_mut(i * columns + j) = *from.add(i * row + j * column) };
             }
         }
     }
@@ -338,7 +382,25 @@ pub fn gemm_checked(
     accumulate: bool,
     scratch: &mut Scratch,
 ) {
+    gemm_with_checked(isa, sizes, a, b, c, accumulate, None, false, scratch);
+}
+
+/// [`gemm_with`] with every access checked beforehand, on a given instruction set: for tests.
+#[allow(clippy::too_many_arguments)]
+pub fn gemm_with_checked(
+    isa: Isa,
+    sizes: [usize; 3],
+    a: Matrix<&[f32]>,
+    b: Matrix<&[f32]>,
+    c: Matrix<&mut [f32]>,
+    accumulate: bool,
+    bias: Option<&[f32]>,
+    relu: bool,
+    scratch: &mut Scratch,
+) {
     let [m, n, k] = sizes;
+    assert!(bias.is_none_or(|bias| bias.len() >= n));
+    let epilogue = Epilogue { bias: bias.map(<[f32]>::as_ptr), relu };
     let last = |rows: usize, columns: usize, row: usize, column: usize| {
         if rows * columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
     };
@@ -353,5 +415,5 @@ pub fn gemm_checked(
     let c = Matrix::new(c.start.as_mut_ptr(), c.row, c.column);
     // SAFETY: the last element of each matrix is inside, and so is every other; references to `c` are
     // exclusive, and its elements do not share places.
-    unsafe { gemm_on(isa, sizes, a, b, c, accumulate, &mut scratch.product) }
+    unsafe { gemm_on(isa, sizes, a, b, c, accumulate, epilogue, &mut scratch.product) }
 }

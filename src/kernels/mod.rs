@@ -18,7 +18,10 @@ pub mod rows;
 mod rowsum;
 pub mod scratch;
 pub mod simd;
+#[cfg(target_arch = "x86_64")]
+mod simd_x86;
 pub mod tile;
+pub mod transpose;
 pub mod vecmath;
 pub mod winograd;
 

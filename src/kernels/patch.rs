@@ -6,7 +6,7 @@ use super::conv::Padding;
 use super::conv_pool::{ConvPool, NONE};
 use super::isa::Isa;
 use super::scratch::Buffer;
-use super::simd::{Lookup, Portable};
+use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 
@@ -44,11 +44,13 @@ impl Patches {
         (self.shape.pool[0] - 1) * window.stride[0] + (kernel_rows - 1) * window.dilation[0] + 1
     }
 
-    /// Adds one example's gradient to `sums`, which is in the order of the weights.
+    /// Adds one example's gradient to `sums`, which is in the order of the weights, and to `bias`, which
+    /// may be null.
     ///
     /// # Safety
     /// `image` is the padded image, `offsets` are the windows' in it; `g` and `which` hold the example,
-    /// `sums` the weights.
+    /// `sums` the weights, `bias` the output
+    /// channels.
     #[allow(clippy::too_many_arguments)]
     pub(super) unsafe fn weight_gradient(
         &self,
@@ -59,6 +61,7 @@ impl Patches {
         g: *const f32,
         which: *const u8,
         sums: *mut f32,
+        bias: *mut f32,
         buffer: &mut Buffer,
     ) {
         let window = &self.shape.conv.window;
@@ -89,6 +92,7 @@ impl Patches {
                         g,
                         channels,
                         sums: sums.add((first * width + weight) * channels),
+                        bias: if first + weight == 0 { bias } else { std::ptr::null_mut() },
                     };
                     run(isa, count, size == PATCH, &pass);
                 }
@@ -144,6 +148,8 @@ struct Pass {
     g: *const f32,
     channels: usize,
     sums: *mut f32,
+    /// Where `g` itself is added, or null.
+    bias: *mut f32,
 }
 
 /// # Safety
@@ -156,19 +162,20 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
         let n = V::LANES.min(p.channels - first);
         // SAFETY: the block's channels exist; patches are as long as `WIDE` says.
         unsafe {
-            let mask = V::mask(n);
-            let load = |p: *const f32| if n == V::LANES { V::load(p) } else { V::load_masked(p, mask) };
+            let load = |p: *const f32| load_some::<V>(p, n);
             let none = V::splat(f32::from_bits(u32::from(NONE)));
             let mut sums = [V::zero(); T];
             for t in 0..T {
                 sums[t] = load(p.sums.add(t * p.channels + first));
             }
+            let mut bias = if p.bias.is_null() { V::zero() } else { load(p.bias.add(first)) };
             for window in 0..p.windows {
                 let at = window * p.channels + first;
                 let which = V::load_bytes(p.which.add(at), n);
                 let flows = which.differs(none);
                 // Nothing flows as 0 times 0: what else stands there may be infinite.
                 let g = V::keep(flows, load(p.g.add(at)));
+                bias = bias.add(g);
                 let patch = p.patches.add(window * size);
                 let place = V::look_up::<false>(p.tap_places.as_ptr(), which);
                 for t in 0..T {
@@ -177,9 +184,12 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
                     sums[t] = g.fma(x, sums[t]);
                 }
             }
+            if !p.bias.is_null() {
+                store_some(bias, p.bias.add(first), n);
+            }
             for t in 0..T {
                 let to = p.sums.add(t * p.channels + first);
-                if n == V::LANES { sums[t].store(to) } else { sums[t].store_masked(to, mask) }
+                store_some(sums[t], to, n);
             }
         }
     }
@@ -191,11 +201,13 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
 unsafe fn any<V: Lookup>(count: usize, wide: bool, p: &Pass) {
     macro_rules! by_count {
         ($($n:literal)*) => {
-            match (count, wide) {
-                // SAFETY: the same contract.
-                $(($n, false) => unsafe { pass::<V, $n, false>(p) },
-                ($n, true) => unsafe { pass::<V, $n, true>(p) },)*
-                _ => unreachable!("at most {MOST} weights"),
+            // SAFETY: the same contract.
+            unsafe {
+                match (count, wide) {
+                    $(($n, false) => pass::<V, $n, false>(p),
+                    ($n, true) => pass::<V, $n, true>(p),)*
+                    _ => unreachable!("at most {MOST} weights"),
+                }
             }
         };
     }

@@ -96,6 +96,12 @@ unsafe fn load(p: *const f32, n: usize) -> [f32; BLOCK] {
         return unsafe { p.cast::<[f32; BLOCK]>().read() };
     }
     let mut out = [0.0; BLOCK];
+    if n == BLOCK / 2 {
+        // SAFETY: 8 numbers are readable.
+        let half = unsafe { p.cast::<[f32; BLOCK / 2]>().read() };
+        out[..BLOCK / 2].copy_from_slice(&half);
+        return out;
+    }
     for (i, x) in out.iter_mut().enumerate().take(n) {
         // SAFETY: `n` numbers are readable.
         *x = unsafe { *p.add(i) };
@@ -108,6 +114,11 @@ unsafe fn store(p: *mut f32, n: usize, x: &[f32; BLOCK]) {
     if n == BLOCK {
         // SAFETY: 16 numbers are writable.
         return unsafe { p.cast::<[f32; BLOCK]>().write(*x) };
+    }
+    if n == BLOCK / 2 {
+        let half: [f32; BLOCK / 2] = std::array::from_fn(|i| x[i]);
+        // SAFETY: 8 numbers are writable.
+        return unsafe { p.cast::<[f32; BLOCK / 2]>().write(half) };
     }
     for (i, x) in x.iter().enumerate().take(n) {
         // SAFETY: `n` numbers are writable.

@@ -8,6 +8,28 @@ use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 
+/// What is done to a sum before it is stored: the bias is added, then ReLU taken (0 for what is below 0).
+/// Bits are those of the steps one by one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue {
+    /// A number for each column.
+    pub bias: Option<*const f32>,
+    /// Whether there is a ReLU.
+    pub relu: bool,
+}
+
+impl Epilogue {
+    /// For the columns from `first` on.
+    pub(super) fn from(self, first: usize) -> Epilogue {
+        Epilogue { bias: self.bias.map(|bias| bias.wrapping_add(first)), ..self }
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bias.is_none() && !self.relu
+    }
+}
+
 /// The most rows of any tile.
 pub const MAX_ROWS: usize = 12;
 
@@ -37,6 +59,8 @@ pub struct Tile<'a> {
     pub columns: usize,
     /// Start from what C holds, not from 0.
     pub accumulate: bool,
+    /// At the tile's first column.
+    pub epilogue: Epilogue,
 }
 
 /// The tile itself.
@@ -80,6 +104,22 @@ unsafe fn run<V: Vector, const MR: usize, const NV: usize, const FULL: bool>(t: 
                 }
                 a += t.a_step;
                 b = b.wrapping_offset(t.b_step);
+            }
+        }
+        if let Some(bias) = t.epilogue.bias {
+            for j in 0..NV {
+                let bias = load(bias, j);
+                for i in 0..MR {
+                    sums[i][j] = sums[i][j].add(bias);
+                }
+            }
+        }
+        if t.epilogue.relu {
+            let zero = V::zero();
+            for i in 0..MR {
+                for j in 0..NV {
+                    sums[i][j] = V::select(zero.greater(sums[i][j]), zero, sums[i][j]);
+                }
             }
         }
         for i in 0..MR {

@@ -2,18 +2,19 @@
 //! window, made from 4x4 pixels by 16 products instead of 36. The products of all tiles of a group are 16
 //! matrix products, one for each place in the transformed tile.
 //!
-//! Error: pixels are summed in fours, weights weighed by 1/4, 9 products summed. Against the direct sum of
-//! `n = 9 * channels` products of size up to `p` the difference stays below about `4 n eps p` with `eps` the
-//! rounding of f32; measured it is 1e-6 of the largest result for 32 channels, twice that of the direct
-//! sum. So a maximum may be found at another tap where two are that close. Bits do not depend on the
-//! instruction set nor on how examples are grouped.
+//! Rounding: each element is a sum of `channels` products, four of them to a result with additions of
+//! rounded numbers, so the error stays below about `(channels + 12) eps` times the sum of `|d| |U|` over the
+//! transformed tile. Measured against f64 with normal weights and 16 to 512 channels the greatest error is
+//! 0.6e-6 to 2e-6 of the results' root mean square, no more than that of the direct form, whose chains of
+//! sums are nine times as long. Where two taps are that close the maximum may be found at the other. Bits
+//! do not depend on the instruction set nor on how examples are grouped.
 
 use super::conv::{Batch, Padding};
 use super::conv_pool::{ConvPool, First};
-use super::gemm::{Product, product, share};
+use super::gemm::{Epilogue, Product, product, share};
 use super::isa::Isa;
 use super::scratch::Scratch;
-use super::simd::{Portable, Vector};
+use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 use super::tile::Tiles;
@@ -109,19 +110,6 @@ struct Tiling<'a> {
     relu: bool,
     y: *mut f32,
     which: *mut u8,
-}
-
-/// The first `n` lanes from memory.
-#[inline(always)]
-unsafe fn load_some<V: Vector>(p: *const f32, n: usize) -> V {
-    // SAFETY: the caller vouches for `n` numbers.
-    unsafe { if n == V::LANES { V::load(p) } else { V::load_masked(p, V::mask(n)) } }
-}
-
-#[inline(always)]
-unsafe fn store_some<V: Vector>(x: V, p: *mut f32, n: usize) {
-    // SAFETY: the caller vouches for `n` numbers.
-    unsafe { if n == V::LANES { x.store(p) } else { x.store_masked(p, V::mask(n)) } }
 }
 
 /// `B^T d B` for each tile: from pixels to planes.
@@ -347,6 +335,7 @@ unsafe fn plane_products(isa: Isa, t: &Tiling, cin: usize, from: *const f32, wei
             c: t.planes.wrapping_add(plane * t.plane),
             taps: &[(0, 0)],
             accumulate: false,
+            epilogue: Epilogue::default(),
         };
         // SAFETY: planes hold all tiles and channels.
         unsafe { product(Tiles::of(isa), &p, |i| ((i * cin) as isize, (i * t.channels) as isize)) };

@@ -125,6 +125,19 @@ fn check(case: &Case, examples: usize, scratch: &mut Scratch) {
         let (line, gap) = out_dw.split_at(nw);
         close("dw", line, &dw, (examples * conv.window.windows()) as f64, case);
         assert_eq!(gap, [CANARY; GAP]);
+        // Bias and ReLU in the same pass give the bits of the steps one by one.
+        let bias = numbers(conv.out_channels, 5);
+        let mut fused = vec![CANARY; examples * (ny + GAP)];
+        let result = Batch { start: &mut fused[..], stride: ny + GAP };
+        checked::conv_forward_with(isa, &conv, examples, xs, &w, result, Some(&bias), true, scratch);
+        for e in 0..examples {
+            let (line, gap) = fused[e * (ny + GAP)..][..ny + GAP].split_at(ny);
+            for (i, x) in line.iter().enumerate() {
+                let sum = out_y[e * (ny + GAP) + i] + bias[i % conv.out_channels];
+                assert_eq!(x.to_bits(), if sum < 0.0 { 0.0f32 } else { sum }.to_bits(), "{case:?}");
+            }
+            assert_eq!(gap, [CANARY; GAP]);
+        }
         // Without accumulation the old weights do not matter.
         let mut fresh = vec![CANARY; nw];
         checked::conv_weight_gradient(isa, &conv, examples, xs, gs, &mut fresh, false, scratch);

@@ -1,7 +1,7 @@
 //! Matrix products against three plain loops, on every instruction set, with equal bits.
 
 use nnc::kernels::Scratch;
-use nnc::kernels::gemm::{Matrix, gemm_checked};
+use nnc::kernels::gemm::{Matrix, gemm_checked, gemm_with_checked};
 use nnc::kernels::isa::Isa;
 use nnc::kernels::random::Generator;
 
@@ -134,5 +134,47 @@ fn empty_sums_are_zero_and_empty_results_untouched() {
         check(isa, [3, 5, 0], [Layout::Rows; 3], true, &mut scratch);
         check(isa, [0, 5, 4], [Layout::Rows; 3], false, &mut scratch);
         check(isa, [4, 0, 4], [Layout::Rows; 3], false, &mut scratch);
+    }
+}
+
+/// Bias and ReLU at the end give the bits of the steps one by one.
+fn check_epilogue([m, n, k]: [usize; 3], layouts: [Layout; 3], accumulate: bool, scratch: &mut Scratch) {
+    let (a, b, c, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3), numbers(n, 4));
+    let strides = [layouts[0].strides(m, k), layouts[1].strides(k, n), layouts[2].strides(m, n)];
+    let [(ar, ac), (br, bc), (cr, cc)] = strides;
+    let (sa, sb) = (spread(&a, k, ar, ac), spread(&b, n, br, bc));
+    for isa in Isa::available() {
+        for (with_bias, relu) in [(true, true), (true, false), (false, true)] {
+            let mut expected = c.clone();
+            reference(m, n, k, &a, &b, &mut expected, accumulate);
+            for (i, x) in expected.iter_mut().enumerate() {
+                let sum = if with_bias { *x + bias[i % n] } else { *x };
+                *x = if relu && sum < 0.0 { 0.0 } else { sum };
+            }
+            let mut got = spread(&c, n, cr, cc);
+            let (a, b) = (Matrix::new(&sa[..], ar, ac), Matrix::new(&sb[..], br, bc));
+            let to = Matrix::new(&mut got[..], cr, cc);
+            let bias = with_bias.then_some(&bias[..]);
+            gemm_with_checked(isa, [m, n, k], a, b, to, accumulate, bias, relu, scratch);
+            let expected = spread(&expected, n, cr, cc);
+            let same = got.iter().zip(&expected).all(|(x, y)| x.to_bits() == y.to_bits());
+            assert!(same, "{isa:?} {m} {n} {k} {layouts:?} {accumulate} {with_bias} {relu}");
+        }
+    }
+}
+
+#[test]
+fn bias_and_relu_come_after_the_whole_sum() {
+    use Layout::*;
+    let mut scratch = Scratch::new();
+    for sizes in [[1, 1, 1], [5, 70, 9], [70, 5, 9], [13, 33, 0], [9, 66, 513], [6, 40, 1600], [1, 17, 1030]]
+    {
+        for a in [Rows, Columns] {
+            for b in [Rows, Columns, Sparse] {
+                for c in [Rows, Columns, GapsRows, Sparse] {
+                    check_epilogue(sizes, [a, b, c], sizes[0] % 2 == 1, &mut scratch);
+                }
+            }
+        }
     }
 }

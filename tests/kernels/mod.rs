@@ -4,5 +4,6 @@ mod conv;
 mod conv_pool;
 mod gemm;
 mod pool;
+mod transpose;
 mod vecmath;
 mod winograd;

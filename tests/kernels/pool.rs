@@ -54,17 +54,17 @@ fn reference(w: &Window, x: &[f32], v: &[f32], g: &[f32]) -> Reference {
         max_gradient: vec![0.0; x.len()],
         sum_gradient: vec![0.0; x.len()],
     };
-    for at in 0..g.len() {
+    for (at, g) in g.iter().enumerate() {
         let (window, c) = (at / w.channels, at % w.channels);
         let taps = taps(w, window / w.output[1], window % w.output[1]);
         if let Some(best) = first_maximum(x, &taps, c) {
             r.max[at] = x[best];
             r.pick[at] = v[best];
-            r.max_gradient[best] += g[at];
+            r.max_gradient[best] += g;
         }
         for tap in &taps {
             r.sum[at] += x[tap + c];
-            r.sum_gradient[tap + c] += g[at];
+            r.sum_gradient[tap + c] += g;
         }
     }
     r
