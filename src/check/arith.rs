@@ -62,7 +62,8 @@ impl<'a> Checker<'a> {
                 let mut problem =
                     self.problem("wrong-operand", title, &format!("{left} {} {right}", symbol(op)));
                 if matches!(side, Value::Nothing) {
-                    problem = problem.help("a line that starts with an operator goes on with the line before");
+                    problem =
+                        problem.help("a line that starts with an operator goes on with the line before");
                 }
                 if side.is_function() {
                     problem = problem.help("a layer is applied with `|>` or with parentheses");

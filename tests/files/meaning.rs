@@ -49,9 +49,11 @@ fn expressions_mean_what_the_language_says() {
         ("v @ v", &[], &[14.0]),
         ("transpose(x) @ [1, 1]", &[3], &[5.0, 7.0, 9.0]),
         ("x @ transpose(x)", &[2, 2], &[14.0, 32.0, 32.0, 77.0]),
-        ("cast(v > 1.5) + cast(v >= 3) + cast(v != 2) + cast(v == 2) + cast(v < 2) + cast(v <= 2)", &[3], &[
-            3.0, 3.0, 3.0,
-        ]),
+        (
+            "cast(v > 1.5) + cast(v >= 3) + cast(v != 2) + cast(v == 2) + cast(v < 2) + cast(v <= 2)",
+            &[3],
+            &[3.0, 3.0, 3.0],
+        ),
         ("select(v > 1 and not (v == 3), v, -v)", &[3], &[-1.0, 2.0, -3.0]),
         ("x[0]", &[3], &[1.0, 2.0, 3.0]),
         ("x[-1, 0]", &[], &[4.0]),
@@ -84,9 +86,11 @@ fn expressions_mean_what_the_language_says() {
         ("einsum(\".. d, d -> ..\", x, v)", &[2], &[14.0, 32.0]),
         ("rearrange(x, \"a b -> b a\")", &[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]),
         ("rearrange(x, \"a b -> (b a)\")", &[6], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]),
-        ("rearrange(x, \"a b -> (a b)\") |> rearrange(\"(p q) -> q p\", p: 3)", &[2, 3], &[
-            1.0, 3.0, 5.0, 2.0, 4.0, 6.0,
-        ]),
+        (
+            "rearrange(x, \"a b -> (a b)\") |> rearrange(\"(p q) -> q p\", p: 3)",
+            &[2, 3],
+            &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0],
+        ),
         ("rearrange(v, \"n -> n 1\")", &[3, 1], &[1.0, 2.0, 3.0]),
         ("grad(sum(x ^ 2), x)", &[2, 3], &[2.0, 4.0, 6.0, 8.0, 10.0, 12.0]),
         ("grad(y => sum(y ^ 3), v)", &[3], &[3.0, 12.0, 27.0]),
@@ -153,7 +157,9 @@ fn deep_and_large_specs_are_refused_or_done_without_a_crash() {
     let chain = format!("model M(v: f32[3]) {{ v {} }}", "+ v ".repeat(10_000));
     let pipe = format!("model M(v: f32[3]) {{ v {} }}", "|> relu ".repeat(10_000));
     let mutual = "layer a(x) { b(x) }\nlayer b(x) { a(x) }\nmodel M(v: f32[3]) { a(v) }".to_string();
-    let many = "model M(v: f32[3]) { let t = v\n for i in 0..90_000 { for j in 0..90_000 { t = t + v } }\n t }".to_string();
+    let many =
+        "model M(v: f32[3]) { let t = v\n for i in 0..90_000 { for j in 0..90_000 { t = t + v } }\n t }"
+            .to_string();
     for text in [brackets, chain, pipe, mutual, many] {
         let options = CheckOptions { text: Some(text), ..CheckOptions::default() };
         let checked = check(Path::new("deep.nn"), &options);
