@@ -139,7 +139,7 @@ pub fn winograd_forward(
     let mut weights = vec![0.0; winograd::weights_elements(shape)];
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe {
-        winograd::prepare_weights(shape, w.as_ptr(), weights.as_mut_ptr());
+        winograd::prepare_weights_on(isa, shape, w.as_ptr(), weights.as_mut_ptr());
         winograd::forward_on(isa, shape, examples, x, weights.as_ptr(), bias, y, which, scratch);
     }
 }

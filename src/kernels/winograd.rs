@@ -53,9 +53,16 @@ pub fn weights_elements(shape: &ConvPool) -> usize {
 /// # Safety
 /// The form applies; `w` holds the weights, `to` [`weights_elements`]; they do not overlap.
 pub unsafe fn prepare_weights(shape: &ConvPool, w: *const f32, to: *mut f32) {
+    // SAFETY: the same contract.
+    unsafe { prepare_weights_on(Isa::current(), shape, w, to) }
+}
+
+/// # Safety
+/// As for [`prepare_weights`].
+pub(super) unsafe fn prepare_weights_on(isa: Isa, shape: &ConvPool, w: *const f32, to: *mut f32) {
     let plane = shape.conv.window.channels * shape.conv.out_channels;
     // SAFETY: nine and sixteen planes of as many weights.
-    unsafe { (transforms_of(Isa::current()).weights)(plane, w, to) }
+    unsafe { (transforms_of(isa).weights)(plane, w, to) }
 }
 
 /// `G g G^T` for the weights of each pair of channels.
