@@ -70,7 +70,7 @@ pub fn gradcheck(args: &GradcheckArgs) -> Outcome {
     }
     let title = format!("the gradient of {} differs from central differences", wrong.join(", "));
     Err(at(Diagnostic::error("wrong-gradient", title)
-        .note("that is meant for steps such as floor and argmax, whose gradient is 0, and happens by chance next to a kink such as that of relu")
+        .note("that is meant for steps such as floor, and happens by chance next to a kink such as that of relu, and where the loss is so large that differences drown; what stop_gradient stops is held in place, so it is not at fault")
         .help("try another --seed; if the same parameters differ, the gradient rule of an operation is wrong: please report it with the spec")))
 }
 

@@ -150,3 +150,18 @@ fn judge(path: String, elements: usize, pairs: &[Worst]) -> Checked {
     let worst = pairs.iter().max_by(|a, b| error(a).total_cmp(&error(b))).copied().unwrap_or_default();
     Checked { path, elements, checked: pairs.len(), error: error(&worst), worst }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_element_counts_relative_to_the_largest_gradient() {
+        let pair = |element, derived, measured| Worst { element, derived, measured };
+        let judged = |pairs: &[Worst]| judge("w".into(), 9, pairs);
+        let found = judged(&[pair(0, 4.0, 4.0), pair(3, 1.0, 1.5), pair(5, 0.0, 0.1)]);
+        assert_eq!((found.worst.element, found.error, found.checked), (3, 0.125, 3));
+        assert!(judged(&[pair(0, 1.0, f64::NAN)]).error.is_infinite());
+        assert!(judged(&[pair(0, 0.0, 1e-12)]).error < 1e-7, "what is next to nothing is no error");
+    }
+}
