@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::{Exit, FileId, Sources, Span};
 
+/// The longest line of a spec that is drawn under a message.
+const DRAWN_LINE: usize = 500;
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
@@ -106,8 +109,11 @@ impl Diagnostic {
             Severity::Warning => (ReportKind::Warning, Color::Yellow),
         };
         let Some(first) = self.labels.first() else {
-            return self.render_without_place();
+            return self.render_without_drawing(sources);
         };
+        if self.labels.iter().any(|label| sources.line_bytes(label.span) > DRAWN_LINE) {
+            return self.render_without_drawing(sources);
+        }
         let place = |span: Span| -> Place { (span.file, span.start as usize..span.end as usize) };
         let config = Config::default()
             .with_color(color)
@@ -136,16 +142,19 @@ impl Diagnostic {
         let written = report.finish().write(Cache::new(sources), &mut out);
         match written {
             Ok(()) => String::from_utf8_lossy(&out).into_owned(),
-            Err(_) => self.render_without_place(),
+            Err(_) => self.render_without_drawing(sources),
         }
     }
 
-    fn render_without_place(&self) -> String {
+    fn render_without_drawing(&self, sources: &Sources) -> String {
         let word = match self.severity {
             Severity::Error => "Error",
             Severity::Warning => "Warning",
         };
         let mut out = format!("[{}] {word}: {}\n", self.code, self.title);
+        for label in &self.labels {
+            out.push_str(&format!("  at {}: {}\n", sources.place(label.span), label.text));
+        }
         for note in &self.notes {
             out.push_str(&format!("  Note: {note}\n"));
         }

@@ -99,6 +99,16 @@ impl Sources {
         }
     }
 
+    /// The length in bytes of the line that a span starts in.
+    pub fn line_bytes(&self, span: Span) -> usize {
+        let Some(source) = self.get(span.file) else { return 0 };
+        let start = (span.start as usize).min(source.text.len());
+        let (before, after) = source.text.as_bytes().split_at(start);
+        let is_end = |byte: &u8| *byte == b'\n';
+        let head = before.iter().rev().position(is_end).unwrap_or(before.len());
+        head + after.iter().position(is_end).unwrap_or(after.len())
+    }
+
     /// Every file with its id.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
         self.files.iter().enumerate().map(|(i, s)| (FileId(i as u16), s))
