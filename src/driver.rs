@@ -15,13 +15,14 @@ use crate::base::{Diagnostic, Sources};
 use crate::check::{self, CheckOptions, Checked};
 use crate::exec::Program;
 use crate::ir::experiment::{Experiment, Stage};
-use crate::ir::plan::{Plan, Work};
+use crate::ir::plan::Work;
 use crate::ir::{Computation, text};
 use crate::jit;
 use crate::passes;
-use crate::passes::plan::{PlanOptions, plan, show};
+use crate::passes::plan::show;
 use crate::readers::Table;
 use crate::syntax;
+pub use crate::train::machine::plan_of;
 use crate::train::run::step_of;
 use crate::train::{self, Ended, Event, MachineOptions, RunOptions, Variables, weights};
 use crate::ty::Type;
@@ -34,21 +35,6 @@ pub fn check(path: &Path, options: &CheckOptions) -> Checked {
 /// The types of an experiment's variables, in their order.
 pub fn types(experiment: &Experiment) -> Vec<Type> {
     experiment.variables.iter().map(|v| v.ty.clone()).collect()
-}
-
-/// Graph to plan.
-///
-/// # Errors
-/// Faults of the compiler.
-pub fn plan_of(
-    computation: &Computation,
-    types: &[Type],
-    batch: usize,
-    options: &MachineOptions,
-) -> Result<Plan, Diagnostic> {
-    let which = if options.optimize { passes::Options::default() } else { passes::Options::bare() };
-    let (simplified, _) = passes::run(computation.clone(), &which)?;
-    plan(&simplified, types, &PlanOptions { batch, tile: None, fuse: options.optimize })
 }
 
 /// Graph to machine code.
@@ -171,7 +157,7 @@ pub fn emit(
             Ok(format!("{}{}", text::LEGEND, text::print(&needed, Some(sources))))
         }
         Form::Simplified => {
-            let (simplified, _) = passes::run(computation, &passes::Options::default())?;
+            let (simplified, _) = passes::run(computation, &options.passes())?;
             Ok(format!("{}{}", text::LEGEND, text::print(&simplified, Some(sources))))
         }
         Form::Fused => Ok(show::fused(&plan()?)),

@@ -27,26 +27,6 @@ fn op_name(op: BinaryOp) -> &'static str {
     }
 }
 
-/// How an operator is written.
-pub fn symbol(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Pow => "^",
-        BinaryOp::MatMul => "@",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Lt => "<",
-        BinaryOp::Le => "<=",
-        BinaryOp::Gt => ">",
-        BinaryOp::Ge => ">=",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::And => "and",
-        BinaryOp::Or => "or",
-    }
-}
-
 impl<'a> Checker<'a> {
     /// `a OP b`
     pub fn binary(&mut self, op: BinaryOp, a: Value<'a>, b: Value<'a>) -> Eval<Value<'a>> {
@@ -58,9 +38,9 @@ impl<'a> Checker<'a> {
                 || matches!(side, Value::List(values) if values.iter().all(|v| v.number().is_some() || matches!(v, Value::Tensor(_))));
             if !usable {
                 let (left, right) = (self.describe(&a), self.describe(&b));
-                let title = format!("`{}` does not go with {}", symbol(op), self.describe(side));
+                let title = format!("`{}` does not go with {}", op.symbol(), self.describe(side));
                 let mut problem =
-                    self.problem("wrong-operand", title, &format!("{left} {} {right}", symbol(op)));
+                    self.problem("wrong-operand", title, &format!("{left} {} {right}", op.symbol()));
                 if matches!(side, Value::Nothing) {
                     problem =
                         problem.help("a line that starts with an operator goes on with the line before");
@@ -82,7 +62,7 @@ impl<'a> Checker<'a> {
         let (x, y) = (self.tensor(&a)?, self.tensor(&b)?);
         let logic = matches!(op, BinaryOp::And | BinaryOp::Or);
         let (x, y) = if logic { (x, y) } else { (self.as_numbers(x)?, self.as_numbers(y)?) };
-        self.elementwise(op_name(op), symbol(op), x, y).map(Value::Tensor)
+        self.elementwise(op_name(op), op.symbol(), x, y).map(Value::Tensor)
     }
 
     /// An op on two tensors after broadcasting.
@@ -207,7 +187,7 @@ impl<'a> Checker<'a> {
         Some(match value {
             Some(value) => Ok(Value::Int(value)),
             None => {
-                let label = format!("{x} {} {y}", symbol(op));
+                let label = format!("{x} {} {y}", op.symbol());
                 self.error("too-large", "this whole number does not fit in 64 bits", &label)
             }
         })

@@ -2,23 +2,25 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
+use super::{Outcome, SpecArgs, Stopped, terminal};
 use crate::base::{Diagnostic, Exit};
 use crate::driver::{self, Form};
+use crate::train::MachineOptions;
 
 /// Arguments of `nnc emit`.
 #[derive(Debug, Args)]
 pub struct EmitArgs {
     #[command(flatten)]
     spec: SpecArgs,
-    #[command(flatten)]
-    machine: MachineArgs,
     /// Which form
     #[arg(long, value_enum, default_value = "ir")]
     stage: EmitStage,
     /// The train stage to show [default: the first]
     #[arg(long, value_name = "NAME")]
     of: Option<String>,
+    /// Compile without the optimising passes
+    #[arg(long)]
+    no_passes: bool,
 }
 
 /// The forms that can be printed.
@@ -76,7 +78,8 @@ pub fn emit(args: &EmitArgs) -> Outcome {
         };
         return Err(Stopped::from(Diagnostic::error("no-stage", title).exit(Exit::Usage)));
     };
-    let text = driver::emit(experiment, stage, &checked.sources, form, &args.machine.options())
+    let options = MachineOptions { threads: 1, interpret: false, optimize: !args.no_passes };
+    let text = driver::emit(experiment, stage, &checked.sources, form, &options)
         .map_err(|d| Stopped::at(&checked.sources, vec![d]))?;
     terminal::text(&text);
     Ok(Exit::Ok)

@@ -72,28 +72,38 @@ struct SpecArgs {
     data: Option<PathBuf>,
 }
 
-/// How steps are run.
+/// How code is compiled.
 #[derive(Debug, Args)]
-struct MachineArgs {
+struct CodeArgs {
     /// Threads; results do not depend on their number [default: the machine's cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Run the 64-bit reference evaluator instead of compiled code (slow)
-    #[arg(long)]
-    interpret: bool,
     /// Compile without the optimising passes
     #[arg(long)]
     no_passes: bool,
 }
 
-impl MachineArgs {
+impl CodeArgs {
     fn options(&self) -> MachineOptions {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        MachineOptions {
-            threads: self.threads.map_or(cores, usize::from),
-            interpret: self.interpret,
-            optimize: !self.no_passes,
-        }
+        let threads = self.threads.map_or(cores, usize::from);
+        MachineOptions { threads, interpret: false, optimize: !self.no_passes }
+    }
+}
+
+/// How steps are run.
+#[derive(Debug, Args)]
+struct MachineArgs {
+    #[command(flatten)]
+    code: CodeArgs,
+    /// Run the 64-bit reference evaluator instead of compiled code (slow)
+    #[arg(long, conflicts_with_all = ["threads", "no_passes"])]
+    interpret: bool,
+}
+
+impl MachineArgs {
+    fn options(&self) -> MachineOptions {
+        MachineOptions { interpret: self.interpret, ..self.code.options() }
     }
 }
 

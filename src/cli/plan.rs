@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
+use super::{CodeArgs, Outcome, SpecArgs, Stopped, terminal};
 use crate::base::Exit;
 use crate::ir::experiment::{Experiment, ModelGraph, Stage};
 use crate::train::cost::{self, LayerCost, StageCost};
@@ -15,7 +15,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     spec: SpecArgs,
     #[command(flatten)]
-    machine: MachineArgs,
+    machine: CodeArgs,
     /// Show the layers inside layers down to this depth
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
     depth: u16,

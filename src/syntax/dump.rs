@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::ast::{
-    Arg, BinaryOp, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item,
-    Let, Param, Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit,
+    Arg, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let, Param,
+    Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit,
 };
 
 /// The longest expression that is shown on one line.
@@ -228,7 +228,7 @@ impl Writer {
                 });
             }
             ExprKind::Binary(op, left, right) => {
-                self.line(symbol(*op));
+                self.line(op.symbol());
                 self.inside(|w| {
                     w.labelled("left", left);
                     w.labelled("right", right);
@@ -245,25 +245,6 @@ impl Writer {
             }
             _ => self.line(flat(expr)),
         }
-    }
-}
-
-fn symbol(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Pow => "^",
-        BinaryOp::MatMul => "@",
-        BinaryOp::Mul => "*",
-        BinaryOp::Div => "/",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Lt => "<",
-        BinaryOp::Le => "<=",
-        BinaryOp::Gt => ">",
-        BinaryOp::Ge => ">=",
-        BinaryOp::Eq => "==",
-        BinaryOp::Ne => "!=",
-        BinaryOp::And => "and",
-        BinaryOp::Or => "or",
     }
 }
 
@@ -332,7 +313,7 @@ fn flat(expr: &Expr) -> String {
         ExprKind::Range(from, to) => format!("({} .. {})", flat(from), flat(to)),
         ExprKind::Unary(UnaryOp::Neg, of) => format!("(-{})", flat(of)),
         ExprKind::Unary(UnaryOp::Not, of) => format!("(not {})", flat(of)),
-        ExprKind::Binary(op, left, right) => format!("({} {} {})", flat(left), symbol(*op), flat(right)),
+        ExprKind::Binary(op, left, right) => format!("({} {} {})", flat(left), op.symbol(), flat(right)),
         ExprKind::Pipe(input, stages) => {
             let mut out = format!("({}", flat(input));
             for stage in stages {

@@ -1,7 +1,7 @@
 //! What an experiment costs, before it runs: operations by layer, memory by class. What is counted here are
 //! the plans that the run then uses.
 
-use super::machine::MachineOptions;
+use super::machine::{MachineOptions, plan_of};
 use super::measure;
 use super::run::step_of;
 use crate::base::Diagnostic;
@@ -9,9 +9,8 @@ use crate::exec::arena_bytes;
 use crate::ir::experiment::{Experiment, LayerUse, ModelGraph, Stage, VariableKind};
 use crate::ir::kernel::{Combine, Kernel, Source};
 use crate::ir::plan::{Arena, Phase, Plan};
-use crate::ir::{Computation, Graph, NodeId};
-use crate::passes::plan::{PlanOptions, cost, plan};
-use crate::passes::{self};
+use crate::ir::{Graph, NodeId};
+use crate::passes::plan::cost;
 use crate::readers::{Table, Values};
 use crate::ty::Type;
 
@@ -157,17 +156,6 @@ pub struct StageCost {
     pub memory: Memory,
 }
 
-fn planned(
-    computation: &Computation,
-    types: &[Type],
-    batch: usize,
-    options: &MachineOptions,
-) -> Result<Plan, Diagnostic> {
-    let which = if options.optimize { passes::Options::default() } else { passes::Options::bare() };
-    let (simplified, _) = passes::run(computation.clone(), &which)?;
-    plan(&simplified, types, &PlanOptions { batch, tile: None, fuse: options.optimize })
-}
-
 /// Operations of a whole step with this batch.
 pub fn step_flops(plan: &Plan, batch: usize) -> u64 {
     let flops = |k: crate::ir::plan::KernelId| plan.kernels[k.0 as usize].flops;
@@ -190,7 +178,7 @@ pub fn stage(
 ) -> Result<StageCost, Diagnostic> {
     let types: Vec<Type> = experiment.variables.iter().map(|v| v.ty.clone()).collect();
     let batch = stage.batches.first().map_or(1, |b| b.size);
-    let plan = planned(&step_of(stage, &types), &types, batch, options)?;
+    let plan = plan_of(&step_of(stage, &types), &types, batch, options)?;
     let arenas = arena_bytes(&plan, options.threads);
     let of = |arena: Arena| arenas[arena as usize];
     let mut memory = Memory {
@@ -211,7 +199,7 @@ pub fn stage(
     }
     memory.copies = memory.parameters + memory.states + memory.optimizer;
     for m in &stage.measures {
-        let plan = planned(&measure::cut(m).partial, &types, measure::batch_size(m, tables), options)?;
+        let plan = plan_of(&measure::cut(m).partial, &types, measure::batch_size(m, tables), options)?;
         memory.measures += arena_bytes(&plan, options.threads).iter().sum::<usize>();
     }
     Ok(StageCost {

@@ -8,6 +8,7 @@ use crate::ir::computation::VariableId;
 use crate::ir::experiment::InputField;
 use crate::ir::op::Moment;
 use crate::ir::plan::BufferId;
+use crate::ir::plan::Plan;
 use crate::ir::{Array, Computation};
 use crate::passes;
 use crate::passes::plan::{PlanOptions, plan};
@@ -23,6 +24,13 @@ pub struct MachineOptions {
     pub interpret: bool,
     /// Run the optimising passes.
     pub optimize: bool,
+}
+
+impl MachineOptions {
+    /// The passes that run.
+    pub fn passes(&self) -> passes::Options {
+        if self.optimize { passes::Options::default() } else { passes::Options::bare() }
+    }
 }
 
 /// The variables of an experiment, where the machine keeps them.
@@ -130,6 +138,20 @@ pub struct Saved {
     arrays: Vec<Array>,
 }
 
+/// Graph to plan.
+///
+/// # Errors
+/// Faults of the compiler.
+pub fn plan_of(
+    computation: &Computation,
+    types: &[Type],
+    batch: usize,
+    options: &MachineOptions,
+) -> Result<Plan, Diagnostic> {
+    let (simplified, _) = passes::run(computation.clone(), &options.passes())?;
+    plan(&simplified, types, &PlanOptions { batch, tile: None, fuse: options.optimize })
+}
+
 /// A computation that is ready to run.
 pub enum Task {
     /// Machine code with its memory.
@@ -152,10 +174,7 @@ impl Task {
         if options.interpret {
             return Ok(Task::Interpreted(Box::new(computation.clone())));
         }
-        let which = if options.optimize { passes::Options::default() } else { passes::Options::bare() };
-        let (lowered, _) = passes::run(computation.clone(), &which)?;
-        let options_of_plan = PlanOptions { batch, tile: None, fuse: options.optimize };
-        let plan = plan(&lowered, types, &options_of_plan)?;
+        let plan = plan_of(computation, types, batch, options)?;
         Ok(Task::Compiled(Box::new(Program::compile(plan, options.threads)?)))
     }
 

@@ -13,6 +13,10 @@ fn a_wrong_command_line() {
     place.nnc(&["run"]).exits(USAGE);
     place.nnc(&["run", "tiny.nn", "--thread", "2"]).exits(USAGE).says("--threads");
     place.nnc(&["run", "tiny.nn", "--threads", "0"]).exits(USAGE);
+    // An option that would have no effect is refused.
+    place.nnc(&["run", "tiny.nn", "--interpret", "--threads", "2"]).exits(USAGE).says("--interpret");
+    place.nnc(&["plan", "tiny.nn", "--interpret"]).exits(USAGE).says("--interpret");
+    place.nnc(&["emit", "tiny.nn", "--threads", "2"]).exits(USAGE).says("--threads");
     place.nnc(&["run", "tiny.nn", "--set", "width"]).exits(USAGE).says("NAME=VALUE");
     place.nnc(&["run", "none.nn"]).exits(USAGE).says("none.nn");
     place.nnc(&["--help"]).exits(OK).prints("gradcheck");
