@@ -4,56 +4,42 @@
 use super::kernel::{Facts, Scratch, elements};
 use super::places::{Frame, Place};
 use crate::ir::Level;
-use crate::ir::kernel::{self, Distribution, Leaf};
-use crate::ir::plan::{Buffer, BufferId, LeafCall, WriteMode};
-use crate::kernels::conv::{self, Batch, Conv, Window};
+use crate::ir::kernel::{Distribution, Leaf};
+use crate::ir::plan::{Buffer, BufferId, LeafCall, Routine, WriteMode};
+use crate::kernels::conv::{self, Batch};
 use crate::kernels::isa::Isa;
 use crate::kernels::random::Generator;
-use crate::kernels::{pool, rows};
+use crate::kernels::{conv_pool, pool, rows, winograd};
 
 /// A planned call with its places.
 pub struct LeafWork {
-    call: Call,
+    routine: Routine,
     inputs: Vec<Operand>,
-    output: Operand,
+    outputs: Vec<Operand>,
     /// There is one call per example.
     each: bool,
     slot: bool,
 }
 
-/// Which kernel.
-enum Call {
-    Conv(Conv),
-    ConvInput(Conv),
-    ConvWeight(Conv),
-    MaxPool(Window),
-    MaxPoolInput(Window),
-    MaxPoolPick(Window),
-    SumPool(Window),
-    SumPoolInput(Window),
-    ArgExtreme { outer: usize, n: usize, inner: usize, min: bool },
-    Gather { rows: usize, width: usize, count: usize },
-    ScatterAdd { rows: usize, width: usize, count: usize },
-    Random(Distribution, u64),
-}
-
-impl Call {
-    /// The call of a leaf and its number of inputs.
-    fn new(leaf: &Leaf) -> (usize, Call) {
-        match leaf {
-            Leaf::Conv(c) => (2, Call::Conv(convolution(c))),
-            Leaf::ConvInput(c) => (2, Call::ConvInput(convolution(c))),
-            Leaf::ConvWeight(c) => (2, Call::ConvWeight(convolution(c))),
-            Leaf::MaxPool(w) => (1, Call::MaxPool(window(w))),
-            Leaf::MaxPoolInput(w) => (2, Call::MaxPoolInput(window(w))),
-            Leaf::MaxPoolPick(w) => (2, Call::MaxPoolPick(window(w))),
-            Leaf::SumPool(w) => (1, Call::SumPool(window(w))),
-            Leaf::SumPoolInput(w) => (1, Call::SumPoolInput(window(w))),
-            &Leaf::ArgMax { outer, n, inner, min } => (1, Call::ArgExtreme { outer, n, inner, min }),
-            &Leaf::Gather { rows, width, count } => (2, Call::Gather { rows, width, count }),
-            &Leaf::ScatterAdd { rows, width, count } => (2, Call::ScatterAdd { rows, width, count }),
-            Leaf::Random { distribution, stream } => (0, Call::Random(*distribution, *stream)),
-        }
+/// How many inputs and outputs (at least and at most) a routine has.
+fn arity(routine: &Routine) -> (usize, [usize; 2]) {
+    match routine {
+        Routine::Leaf(leaf) => (
+            match leaf {
+                Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) => 2,
+                Leaf::MaxPool(_) | Leaf::SumPool(_) | Leaf::SumPoolInput(_) | Leaf::ArgMax { .. } => 1,
+                Leaf::MaxPoolInput(_) | Leaf::MaxPoolPick(_) => 2,
+                Leaf::Gather { .. } | Leaf::ScatterAdd { .. } => 2,
+                Leaf::Random { .. } => 0,
+                Leaf::ConvPool { .. } => 3,
+                Leaf::ConvPoolInput(_) | Leaf::ConvPoolWeight(_) | Leaf::ConvPoolBias(_) => 4,
+            },
+            [1, 1],
+        ),
+        Routine::ConvPoolForward { .. } => (3, [2, 2]),
+        Routine::ConvPoolInputGradient(_) => (3, [1, 1]),
+        Routine::ConvPoolWeightGradient(_) => (3, [1, 2]),
+        Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => (1, [1, 1]),
     }
 }
 
@@ -84,49 +70,56 @@ impl Operand {
     }
 }
 
-fn window(w: &kernel::Window) -> Window {
-    let kernel::Window { input, channels, output, kernel, stride, dilation, pad } = *w;
-    Window { input, channels, output, kernel, stride, dilation, pad }
-}
-
-fn convolution(c: &kernel::Conv) -> Conv {
-    Conv { window: window(&c.window), out_channels: c.out_channels, groups: c.groups }
-}
-
 impl LeafWork {
     /// A call of a plan.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn new(call: &LeafCall, buffers: &[Buffer]) -> Result<LeafWork, String> {
-        let output = &buffers[call.output.0 as usize];
-        let inputs: Vec<Operand> = call.inputs.iter().map(|id| Operand::new(buffers, *id)).collect();
-        let slot = call.mode == WriteMode::Slot;
-        let each = slot || output.level == Level::Each;
-        let (wanted, kernel) = Call::new(&call.leaf);
-        if inputs.len() != wanted {
-            return Err(format!("{wanted} inputs are needed, not {}", inputs.len()));
+        let operands = |ids: &[BufferId]| ids.iter().map(|id| Operand::new(buffers, *id)).collect();
+        let (wanted, [least, most]) = arity(&call.routine);
+        if call.inputs.len() != wanted || !(least..=most).contains(&call.outputs.len()) {
+            let (inputs, outputs) = (call.inputs.len(), call.outputs.len());
+            return Err(format!("{wanted} inputs are needed, not {inputs}, with {outputs} outputs"));
         }
-        Ok(LeafWork { call: kernel, inputs, output: Operand::new(buffers, call.output), each, slot })
+        let slot = call.mode == WriteMode::Slot;
+        let each = slot || buffers[call.outputs[0].0 as usize].level == Level::Each;
+        let (inputs, outputs) = (operands(&call.inputs), operands(&call.outputs));
+        Ok(LeafWork { routine: call.routine.clone(), inputs, outputs, each, slot })
+    }
+
+    /// Whether one call does all examples: they share the weights, or the place of the result.
+    fn together(&self) -> bool {
+        let shared = |input: usize| self.inputs[input].place.example == 0;
+        match &self.routine {
+            Routine::Leaf(leaf) => match leaf {
+                Leaf::Conv(_) | Leaf::ConvInput(_) => shared(1),
+                Leaf::ConvWeight(_) => self.slot,
+                Leaf::MaxPool(_)
+                | Leaf::MaxPoolInput(_)
+                | Leaf::MaxPoolPick(_)
+                | Leaf::SumPool(_)
+                | Leaf::SumPoolInput(_) => true,
+                Leaf::ConvPool { .. }
+                | Leaf::ConvPoolInput(_)
+                | Leaf::ConvPoolWeight(_)
+                | Leaf::ConvPoolBias(_)
+                | Leaf::ArgMax { .. }
+                | Leaf::Gather { .. }
+                | Leaf::ScatterAdd { .. }
+                | Leaf::Random { .. } => false,
+            },
+            Routine::ConvPoolForward { .. } => shared(1) && shared(2),
+            Routine::ConvPoolInputGradient(_) => shared(2),
+            Routine::ConvPoolWeightGradient(_) => self.slot,
+            Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => false,
+        }
     }
 
     /// Runs it for every example of the frame, or once.
     pub fn run(&self, frame: &Frame, facts: &Facts, scratch: &mut Scratch) {
         let count = if self.each { frame.examples } else { 1 };
-        // All at once where the examples share what stands second: the weights.
-        let together = match self.call {
-            Call::Conv(_) | Call::ConvInput(_) => self.inputs[1].place.example == 0,
-            Call::ConvWeight(_) => self.slot,
-            Call::MaxPool(_)
-            | Call::MaxPoolInput(_)
-            | Call::MaxPoolPick(_)
-            | Call::SumPool(_)
-            | Call::SumPoolInput(_) => true,
-            Call::ArgExtreme { .. } | Call::Gather { .. } | Call::ScatterAdd { .. } | Call::Random(..) => {
-                false
-            }
-        };
-        if together {
+        if self.together() {
             self.call(frame, facts, scratch, 0, count);
         } else {
             for example in 0..count {
@@ -137,50 +130,93 @@ impl LeafWork {
 
     /// Calls the kernel for some examples.
     fn call(&self, frame: &Frame, facts: &Facts, scratch: &mut Scratch, first: usize, count: usize) {
-        let output = self.output.batch(frame, first);
+        let output = |i: usize| self.outputs[i].batch(frame, first);
         let input = |i: usize| self.inputs[i].read(frame, first);
-        let scratch = &mut scratch.kernels;
-        let isa = Isa::current();
         let adds = self.slot && (frame.adds || first > 0);
         // SAFETY: the plan gives every buffer its place for these examples: as large as its type says, apart
         // from all others that live at the same time. The checks of the graph made types and windows fit.
         unsafe {
-            match &self.call {
-                Call::Conv(c) => conv::forward(c, count, input(0), input(1).start, output, scratch),
-                Call::ConvInput(c) => {
+            match &self.routine {
+                Routine::Leaf(leaf) => self.leaf(leaf, frame, facts, scratch, first, count),
+                Routine::ConvPoolForward { spec, winograd } => {
+                    let forward = if *winograd { winograd::forward } else { conv_pool::forward };
+                    let (y, taps, scratch) = (output(0), output(1).bytes(), &mut scratch.kernels);
+                    forward(spec, count, input(0), input(1).start, input(2).start, y, taps, scratch);
+                }
+                Routine::ConvPoolInputGradient(spec) => {
+                    let (taps, turned, scratch) = (input(1).bytes(), input(2).start, &mut scratch.kernels);
+                    conv_pool::input_gradient(spec, count, input(0), taps, turned, output(0), scratch);
+                }
+                Routine::ConvPoolWeightGradient(spec) => {
+                    let (x, g, taps) = (input(0), input(1), input(2).bytes());
+                    let bias = if self.outputs.len() > 1 { output(1).start } else { std::ptr::null_mut() };
+                    let (dw, scratch) = (output(0).start, &mut scratch.kernels);
+                    conv_pool::weight_gradient(spec, count, x, g, taps, dw, bias, adds, scratch);
+                }
+                Routine::WinogradWeights(spec) => {
+                    winograd::prepare_weights(spec, input(0).start, output(0).start);
+                }
+                Routine::TurnedWeights(spec) => {
+                    conv_pool::prepare_input_weights(spec, input(0).start, output(0).start);
+                }
+            }
+        }
+    }
+
+    /// Calls the kernel of an op for some examples.
+    ///
+    /// # Safety
+    /// Every operand has its place for these examples.
+    unsafe fn leaf(
+        &self,
+        leaf: &Leaf,
+        frame: &Frame,
+        facts: &Facts,
+        scratch: &mut Scratch,
+        first: usize,
+        count: usize,
+    ) {
+        let output = self.outputs[0].batch(frame, first);
+        let input = |i: usize| self.inputs[i].read(frame, first);
+        let scratch = &mut scratch.kernels;
+        let isa = Isa::current();
+        let adds = self.slot && (frame.adds || first > 0);
+        // SAFETY: the caller vouches for the operands.
+        unsafe {
+            match leaf {
+                Leaf::Conv(c) => conv::forward(c, count, input(0), input(1).start, output, scratch),
+                Leaf::ConvInput(c) => {
                     conv::input_gradient(c, count, input(0), input(1).start, output, scratch);
                 }
-                Call::ConvWeight(c) => {
+                Leaf::ConvWeight(c) => {
                     conv::weight_gradient(c, count, input(0), input(1), output.start, adds, scratch);
                 }
-                Call::MaxPool(w) => pool::max_pool(isa, w, count, input(0), output),
-                Call::MaxPoolInput(w) => pool::max_pool_gradient(isa, w, count, input(0), input(1), output),
-                Call::MaxPoolPick(w) => pool::max_pool_pick(isa, w, count, input(0), input(1), output),
-                Call::SumPool(w) => pool::sum_pool(isa, w, count, input(0), output),
-                Call::SumPoolInput(w) => pool::sum_pool_gradient(isa, w, count, input(0), output),
-                &Call::ArgExtreme { outer, n, inner, min } => {
+                Leaf::ConvPool { .. }
+                | Leaf::ConvPoolInput(_)
+                | Leaf::ConvPoolWeight(_)
+                | Leaf::ConvPoolBias(_) => unreachable!("planned as routines of their own"),
+                Leaf::MaxPool(w) => pool::max_pool(isa, w, count, input(0), output),
+                Leaf::MaxPoolInput(w) => pool::max_pool_gradient(isa, w, count, input(0), input(1), output),
+                Leaf::MaxPoolPick(w) => pool::max_pool_pick(isa, w, count, input(0), input(1), output),
+                Leaf::SumPool(w) => pool::sum_pool(isa, w, count, input(0), output),
+                Leaf::SumPoolInput(w) => pool::sum_pool_gradient(isa, w, count, input(0), output),
+                &Leaf::ArgMax { outer, n, inner, min } => {
                     rows::arg_extreme(outer, n, inner, min, input(0).start, output.start.cast());
                 }
-                &Call::Gather { rows, width, count } => {
+                &Leaf::Gather { rows, width, count } => {
                     rows::gather(rows, width, count, input(0).start, input(1).start.cast(), output.start);
                 }
-                &Call::ScatterAdd { rows, width, count } => {
+                &Leaf::ScatterAdd { rows, width, count } => {
                     if !adds {
-                        std::slice::from_raw_parts_mut(output.start, self.output.elements).fill(0.0);
+                        std::slice::from_raw_parts_mut(output.start, self.outputs[0].elements).fill(0.0);
                     }
-                    rows::scatter_add(
-                        rows,
-                        width,
-                        count,
-                        input(0).start.cast(),
-                        input(1).start,
-                        output.start,
-                    );
+                    let (index, values) = (input(0).start.cast(), input(1).start);
+                    rows::scatter_add(rows, width, count, index, values, output.start);
                 }
-                Call::Random(distribution, stream) => {
+                Leaf::Random { distribution, stream } => {
                     let number = (frame.first + first) as u64;
                     let generator = Generator::new(facts.moment.seed, *stream, facts.moment.step, number);
-                    let values = std::slice::from_raw_parts_mut(output.start, self.output.elements);
+                    let values = std::slice::from_raw_parts_mut(output.start, self.outputs[0].elements);
                     match distribution {
                         Distribution::Uniform => generator.fill_uniform(values),
                         Distribution::Normal => generator.fill_normal(values),

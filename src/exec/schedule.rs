@@ -85,7 +85,7 @@ fn work(plan: &Plan, kernel: &PlannedKernel, examples: usize) -> u64 {
         Work::Gemm(_) => 0,
         Work::Leaf(call) => {
             let of = |id: &BufferId| elements(&plan.buffers, *id);
-            call.inputs.iter().map(of).sum::<usize>() + of(&call.output)
+            call.inputs.iter().chain(&call.outputs).map(of).sum::<usize>()
         }
     };
     kernel.flops.max(moved as u64)

@@ -2,6 +2,8 @@
 //! particular. Passes and backends match on these exhaustively and never ask for an op's name.
 
 use super::computation::VariableId;
+pub use crate::kernels::conv::{Conv, Window};
+pub use crate::kernels::conv_pool::ConvPool;
 
 /// How one op is computed from its inputs.
 #[derive(Clone, Debug, PartialEq)]
@@ -155,6 +157,19 @@ pub enum Leaf {
     SumPool(Window),
     /// Gradient of `SumPool`: `g[oh, ow, c] -> [h, w, c]`.
     SumPoolInput(Window),
+    /// `(x[h, w, cin], w, bias[cout]) -> [ph, pw, cout]`: convolution, bias, ReLU, maximum of windows.
+    ConvPool {
+        /// What is computed.
+        spec: ConvPool,
+        /// In Winograd's form.
+        winograd: bool,
+    },
+    /// Gradient of `x`: `(x, w, bias, g[ph, pw, cout]) -> [h, w, cin]`
+    ConvPoolInput(ConvPool),
+    /// Gradient of `w`: `(x, w, bias, g) -> [kh, kw, cin, cout]`
+    ConvPoolWeight(ConvPool),
+    /// Gradient of `bias`: `(x, w, bias, g) -> [cout]`
+    ConvPoolBias(ConvPool),
     /// `x[outer, n, inner] -> index[outer, inner]`: where the first maximum stands.
     ArgMax {
         /// Product of the extents before the axis.
@@ -201,34 +216,4 @@ pub enum Distribution {
     Uniform,
     /// Standard normal.
     Normal,
-}
-
-/// A 2-D convolution over one example in `[h, w, c]` order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Conv {
-    /// The windows; `channels` is the number of input channels.
-    pub window: Window,
-    /// Number of output channels.
-    pub out_channels: usize,
-    /// Channels are convolved in this many separate groups.
-    pub groups: usize,
-}
-
-/// Windows over one example in `[h, w, c]` order. Extents are `[h, w]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
-    /// Extents of the input.
-    pub input: [usize; 2],
-    /// Number of channels of the input.
-    pub channels: usize,
-    /// Extents of the result.
-    pub output: [usize; 2],
-    /// Extents of the window.
-    pub kernel: [usize; 2],
-    /// Distance between windows.
-    pub stride: [usize; 2],
-    /// Distance between the taps of a window.
-    pub dilation: [usize; 2],
-    /// Rows and columns of padding before the input.
-    pub pad: [usize; 2],
 }

@@ -99,6 +99,8 @@ pub enum Grad {
     Rule(fn(&mut Builder, NodeId, NodeId) -> Vec<Option<NodeId>>),
     /// The derivative is zero or does not exist: comparisons, indices, leaves.
     Zero,
+    /// Nobody asks: passes make the op of others after gradients have been taken.
+    Late,
 }
 
 /// How an op is computed.

@@ -7,7 +7,7 @@
 //! kernels; large ones are cut over their outermost loop.
 
 use super::computation::VariableId;
-use super::kernel::{Combine, Leaf, Scalar};
+use super::kernel::{Combine, ConvPool, Leaf, Scalar};
 use super::{Level, NodeId};
 use crate::base::Span;
 use crate::ty::Type;
@@ -189,16 +189,40 @@ pub struct Matrix {
     pub column: i64,
 }
 
+/// What a hand-written kernel computes: an op's leaf, or a part of several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Routine {
+    /// The leaf of one op, with its inputs and its result.
+    Leaf(Leaf),
+    /// `(x, weights, bias) -> (pooled, taps)`: a `ConvPool` that keeps which tap of each window was the
+    /// maximum, one byte each. The weights are as they are, or in Winograd's form where that is on.
+    ConvPoolForward {
+        /// What is computed.
+        spec: ConvPool,
+        /// In Winograd's form.
+        winograd: bool,
+    },
+    /// `(g, taps, turned weights) -> dx`
+    ConvPoolInputGradient(ConvPool),
+    /// `(x, g, taps) -> (dw, dbias)`
+    ConvPoolWeightGradient(ConvPool),
+    /// `w -> weights` in Winograd's form.
+    WinogradWeights(ConvPool),
+    /// `w -> turned weights` for `ConvPoolInputGradient`.
+    TurnedWeights(ConvPool),
+}
+
 /// A call of a hand-written kernel, once per example (or once, where the result is `Once`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeafCall {
     /// Which.
-    pub leaf: Leaf,
+    pub routine: Routine,
     /// Its inputs, contiguous.
     pub inputs: Vec<BufferId>,
-    /// Its result, contiguous.
-    pub output: BufferId,
-    /// `Slot`: adds the examples' results into a slot's partial sum (`ConvWeight` and `ScatterAdd` only).
+    /// Its results, contiguous.
+    pub outputs: Vec<BufferId>,
+    /// `Slot`: adds the examples' results into a slot's partial sum (gradients of weights and `ScatterAdd`
+    /// only).
     pub mode: WriteMode,
 }
 

@@ -11,7 +11,7 @@ use super::isa::Isa;
 use super::scratch::Scratch;
 use super::tile::Tiles;
 
-/// Windows over one image. Extents are `[h, w]`.
+/// Windows over one example in `[h, w, c]` order. Extents are `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Extents of the input.
@@ -62,7 +62,7 @@ impl Window {
     }
 }
 
-/// A convolution.
+/// A 2-D convolution over one example in `[h, w, c]` order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv {
     /// The windows; `channels` is the number of input channels.
@@ -107,6 +107,20 @@ pub struct Batch<P> {
     pub start: P,
     /// Elements from one example to the next.
     pub stride: usize,
+}
+
+impl Batch<*mut f32> {
+    /// The same memory in bytes.
+    pub fn bytes(self) -> Batch<*mut u8> {
+        Batch { start: self.start.cast(), stride: 4 * self.stride }
+    }
+}
+
+impl Batch<*const f32> {
+    /// The same memory in bytes.
+    pub fn bytes(self) -> Batch<*const u8> {
+        Batch { start: self.start.cast(), stride: 4 * self.stride }
+    }
 }
 
 /// The image in which windows are looked up: the input itself, or a padded copy.

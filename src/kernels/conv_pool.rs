@@ -21,7 +21,8 @@ pub const NONE: u8 = 0xff;
 /// The most taps of a pooling window.
 pub const MAX_TAPS: usize = 9;
 
-/// `maxpool(relu(conv(x, w) + bias))`, with pooling windows side by side and without padding.
+/// `maxpool(relu(conv(x, w) + bias))` over one example in `[h, w, c]` order, with pooling windows side by side
+/// and without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvPool {
     /// The convolution; `groups` is 1.

@@ -101,7 +101,7 @@ fn need_output(conv: &Conv, size: [usize; 2], channels: usize, input: usize) -> 
     Err(Mismatch::of(&[input], message))
 }
 
-fn conv(sig: &Signature) -> Result<Conv, Mismatch> {
+pub(super) fn conv(sig: &Signature) -> Result<Conv, Mismatch> {
     let (windows, groups) = (Windows::read(sig.attrs)?, groups(sig.attrs)?);
     let (input, channels) = image(sig, 0)?;
     let (kernel, part, out_channels) = weights(sig, 1)?;
@@ -205,7 +205,7 @@ fn weight_grad_grad(b: &mut Builder, node: NodeId, u: NodeId) -> Vec<Option<Node
 
 /// Calls a function for every product of a convolution, with the positions of its factors and its sum:
 /// `result[o] += x[i] * w[k]`.
-fn for_each_product(conv: &Conv, mut f: impl FnMut(usize, usize, usize)) {
+pub(super) fn for_each_product(conv: &Conv, mut f: impl FnMut(usize, usize, usize)) {
     let (channels, out_channels) = (conv.window.channels, conv.out_channels);
     let (part, out_part) = (channels / conv.groups, out_channels / conv.groups);
     for_each_tap(&conv.window, |out, at, tap| {

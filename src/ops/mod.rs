@@ -18,6 +18,7 @@ mod concat;
 mod constant;
 mod contract;
 mod conv2d;
+mod conv_pool2d;
 mod div;
 mod erf;
 mod exp;
@@ -63,6 +64,7 @@ pub use compare::{eq, ge, gt, le, lt, ne};
 pub use concat::concat;
 pub use constant::{constant, constant_like};
 pub use contract::{contract, matmul};
+pub use conv_pool2d::{Gradient, conv_pool2d, conv_pool2d_grad};
 pub use conv2d::{conv2d, conv2d_input_grad, conv2d_weight_grad, same_padding};
 pub use div::div;
 pub use erf::erf;
@@ -122,6 +124,10 @@ pub static ALL: &[&Op] = &[
     &conv2d::OP,
     &conv2d::INPUT_GRAD,
     &conv2d::WEIGHT_GRAD,
+    &conv_pool2d::OP,
+    &conv_pool2d::BIAS_GRAD,
+    &conv_pool2d::INPUT_GRAD,
+    &conv_pool2d::WEIGHT_GRAD,
     &sin::COS,
     &div::OP,
     &compare::EQ,

@@ -5,6 +5,7 @@
 //! Differentiation ([`autodiff`]) happens before, while a stage is built; planning ([`plan`]) after.
 
 pub mod autodiff;
+mod conv_pool;
 mod copies;
 mod cse;
 mod dce;
@@ -13,6 +14,7 @@ pub mod guard;
 pub mod plan;
 mod rewrite;
 mod simplify;
+mod winograd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -36,8 +38,16 @@ pub struct Pass {
 
 /// The passes, in order. `simplify` runs before `cse`, so that equal values look alike, and once more after
 /// it, because sharing uncovers chances such as both branches of a `select` being one value.
-pub static PIPELINE: &[&Pass] =
-    &[&decompose::PASS, &simplify::PASS, &cse::PASS, &simplify::PASS, &dce::PASS, &copies::PASS];
+pub static PIPELINE: &[&Pass] = &[
+    &decompose::PASS,
+    &simplify::PASS,
+    &cse::PASS,
+    &simplify::PASS,
+    &dce::PASS,
+    &conv_pool::PASS,
+    &winograd::PASS,
+    &copies::PASS,
+];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {

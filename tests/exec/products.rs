@@ -3,7 +3,9 @@
 use nnc::exec::{Program, Store};
 use nnc::ir::computation::VariableId;
 use nnc::ir::kernel::{Distribution, Leaf, Scalar};
-use nnc::ir::plan::{Arena, BufferId, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, WriteMode};
+use nnc::ir::plan::{
+    Arena, BufferId, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, Routine, WriteMode,
+};
 
 use super::build::{Build, Draw, moment, nest};
 
@@ -191,7 +193,12 @@ fn random_numbers_do_not_depend_on_tiles() {
         let mut b = Build::new(9, tile, 1);
         let y = b.f32(Arena::Batch, &[13]);
         let leaf = Leaf::Random { distribution: Distribution::Normal, stream: 3 };
-        let kernel = b.leaf(LeafCall { leaf, inputs: Vec::new(), output: y, mode: WriteMode::Overwrite });
+        let kernel = b.leaf(LeafCall {
+            routine: Routine::Leaf(leaf),
+            inputs: Vec::new(),
+            outputs: vec![y],
+            mode: WriteMode::Overwrite,
+        });
         b.tiles(&[kernel]);
         b.output("y", y);
         let (program, _) = run(&b.plan, &[], 9);

@@ -56,7 +56,7 @@ pub fn reaches(graph: &Graph, loss: NodeId) -> Vec<bool> {
         let node = &graph[NodeId(i as u32)];
         let passes = match node.op.grad {
             Grad::Rule(_) => node.op.name != "stop_gradient",
-            Grad::Zero => false,
+            Grad::Zero | Grad::Late => false,
         };
         if reached[i] && passes {
             for input in &node.inputs {

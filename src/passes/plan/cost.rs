@@ -1,7 +1,7 @@
 //! What a kernel costs: floating-point operations, counted as the field counts them (a multiply-add is two).
 
-use crate::ir::kernel::{Conv, Leaf};
-use crate::ir::plan::{Extent, Instr, Nest};
+use crate::ir::kernel::{Conv, ConvPool, Leaf};
+use crate::ir::plan::{Extent, Instr, Nest, Routine};
 
 /// Of a loop nest, for one example.
 pub fn nest(nest: &Nest) -> u64 {
@@ -18,11 +18,40 @@ pub fn nest(nest: &Nest) -> u64 {
     points * (count(&nest.body[..first_outer]) + reductions) + outputs * count(&nest.body[first_outer..])
 }
 
+/// Of a call of a hand-written kernel, as [`leaf`].
+pub fn routine(routine: &Routine, elements: usize) -> u64 {
+    match routine {
+        Routine::Leaf(op) => leaf(op, elements),
+        Routine::ConvPoolForward { spec, winograd } => {
+            let dense = convolution(&needed(spec));
+            // 16 products where the direct form has 36.
+            if *winograd { dense * 16 / 36 } else { dense }
+        }
+        // One element of a window carries gradient.
+        Routine::ConvPoolInputGradient(spec) | Routine::ConvPoolWeightGradient(spec) => {
+            convolution(&needed(spec)) / spec.taps() as u64
+        }
+        Routine::WinogradWeights(spec) => 4 * crate::kernels::winograd::weights_elements(spec) as u64,
+        Routine::TurnedWeights(_) => 0,
+    }
+}
+
+/// The convolution without what no window of the maximum reads.
+fn needed(spec: &ConvPool) -> Conv {
+    let mut conv = spec.conv;
+    conv.window.output = [0, 1].map(|d| spec.pooled[d] * spec.pool[d]);
+    conv
+}
+
 /// Of a hand-written kernel with this many elements in its result, for one example.
 pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
     let elements = elements as u64;
     match leaf {
         Leaf::Conv(conv) | Leaf::ConvInput(conv) | Leaf::ConvWeight(conv) => convolution(conv),
+        Leaf::ConvPool { spec, .. }
+        | Leaf::ConvPoolInput(spec)
+        | Leaf::ConvPoolWeight(spec)
+        | Leaf::ConvPoolBias(spec) => convolution(&spec.conv),
         Leaf::MaxPool(w)
         | Leaf::MaxPoolInput(w)
         | Leaf::MaxPoolPick(w)

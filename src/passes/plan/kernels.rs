@@ -1,6 +1,7 @@
 //! The kernels of a step, in the order of the nodes whose values they store.
 
 use super::buffers::Buffers;
+use super::conv_pool::Planned;
 use super::gemm::{Operand, gemm};
 use super::index::{Affine, IndexMap, linear, through_view};
 use super::lowered::Lowered;
@@ -9,14 +10,16 @@ use super::roots::{Roots, Storage};
 use crate::ir::computation::VariableId;
 use crate::ir::kernel::{Combine, Contraction, Kernel, Leaf, Scalar, Source};
 use crate::ir::plan::{
-    Access, Arena, BufferId, Extent, HostScalar, LeafCall, Nest, PlannedKernel, Work, WriteMode,
+    Access, Arena, BufferId, Extent, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work, WriteMode,
 };
 use crate::ir::{Level, NodeId};
 
 /// All kernels and buffers of a step, before they have an order of phases or places in memory.
 pub struct Kernels<'a> {
-    lowered: &'a Lowered<'a>,
-    roots: &'a Roots,
+    pub(super) lowered: &'a Lowered<'a>,
+    pub(super) roots: &'a Roots,
+    /// Forms of convolutions that several kernels share.
+    pub(super) conv: Planned,
     /// The buffers.
     pub buffers: Buffers,
     /// The kernels; each reads only what stands before the step or earlier kernels write.
@@ -35,6 +38,7 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots) -> Kernels<'a> {
     let mut plan = Kernels {
         lowered,
         roots,
+        conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
         inputs: Vec::new(),
@@ -95,7 +99,7 @@ impl Kernels<'_> {
     }
 
     /// A new buffer for the value of a node.
-    fn result(&mut self, id: NodeId, arena: Arena) -> BufferId {
+    pub(super) fn result(&mut self, id: NodeId, arena: Arena) -> BufferId {
         let node = &self.lowered.computation.graph[id];
         let name = if node.scope.is_empty() {
             format!("{id} {}", node.op.name)
@@ -105,7 +109,7 @@ impl Kernels<'_> {
         self.buffers.add(&node.ty, node.level, arena, name)
     }
 
-    fn push(&mut self, work: Work, nodes: Vec<NodeId>, root: NodeId, flops: u64) {
+    pub(super) fn push(&mut self, work: Work, nodes: Vec<NodeId>, root: NodeId, flops: u64) {
         let graph = &self.lowered.computation.graph;
         let mut ops: Vec<&str> = Vec::new();
         for id in &nodes {
@@ -171,8 +175,14 @@ impl Kernels<'_> {
                 self.buffers.bind(id, buffer, false);
             }
             Kernel::Leaf(leaf) => {
-                let buffer = self.result(id, Arena::Tile);
-                self.leaf(id, leaf, buffer, WriteMode::Overwrite);
+                let buffer = match self.conv.made(id) {
+                    Some(buffer) => buffer,
+                    None => {
+                        let buffer = self.result(id, Arena::Tile);
+                        self.leaf(id, leaf, buffer, WriteMode::Overwrite);
+                        buffer
+                    }
+                };
                 self.buffers.bind(id, buffer, false);
             }
             Kernel::Pad { low, fill } => {
@@ -239,10 +249,12 @@ impl Kernels<'_> {
 
     /// A sum over the batch: into the slots, by the kernel that makes the summed value where it can add.
     fn batch_sum(&mut self, id: NodeId) {
-        let slots = self.result(id, Arena::Slots);
         let input = self.lowered.inputs(id)[0];
         let summed = self.roots.of(input) == Storage::Summed;
+        let made = self.conv.made(input);
+        let slots = made.unwrap_or_else(|| self.result(id, Arena::Slots));
         match self.lowered.kernel(input) {
+            _ if made.is_some() => {}
             Kernel::Contract(spec) if summed => self.contract(input, spec, slots, true),
             Kernel::Leaf(leaf) if summed => self.leaf(input, leaf, slots, WriteMode::Slot),
             _ => self.sum_examples(id, input, slots, summed),
@@ -288,9 +300,13 @@ impl Kernels<'_> {
     }
 
     fn leaf(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) {
+        if self.conv_pool(id, leaf, output, mode) {
+            return;
+        }
         let inputs = self.lowered.inputs(id).iter().map(|input| self.buffers.value(*input).0).collect();
-        let call = LeafCall { leaf: leaf.clone(), inputs, output, mode };
-        let flops = super::cost::leaf(leaf, self.lowered.computation.graph[id].ty.shape.elements());
+        let routine = Routine::Leaf(leaf.clone());
+        let flops = super::cost::routine(&routine, self.lowered.computation.graph[id].ty.shape.elements());
+        let call = LeafCall { routine, inputs, outputs: vec![output], mode };
         self.push(Work::Leaf(call), vec![id], id, flops);
     }
 

@@ -25,7 +25,7 @@ pub fn writes(kernel: &PlannedKernel) -> Vec<BufferId> {
     match &kernel.work {
         Work::Nest(nest) => nest.stores.iter().map(|store| store.access.buffer).collect(),
         Work::Gemm(gemm) => vec![gemm.c.buffer],
-        Work::Leaf(call) => vec![call.output],
+        Work::Leaf(call) => call.outputs.clone(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
 mod buffers;
+mod conv_pool;
 pub mod cost;
 mod gemm;
 mod index;
@@ -111,9 +112,13 @@ pub fn plan(
 /// Whether a leaf can add its examples' results into a slot itself.
 fn leaf_adds(leaf: &Leaf) -> bool {
     match leaf {
-        Leaf::ConvWeight(_) | Leaf::ScatterAdd { .. } => true,
+        Leaf::ConvWeight(_) | Leaf::ConvPoolWeight(_) | Leaf::ConvPoolBias(_) | Leaf::ScatterAdd { .. } => {
+            true
+        }
         Leaf::Conv(_)
         | Leaf::ConvInput(_)
+        | Leaf::ConvPool { .. }
+        | Leaf::ConvPoolInput(_)
         | Leaf::MaxPool(_)
         | Leaf::MaxPoolInput(_)
         | Leaf::MaxPoolPick(_)

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use crate::ir::Level;
-use crate::ir::kernel::{Combine, Conv, Leaf, Scalar, Window};
+use crate::ir::kernel::{Combine, Conv, ConvPool, Leaf, Scalar, Window};
 use crate::ir::plan::{
-    Access, Arena, Buffer, BufferId, Extent, Gemm, Instr, LeafCall, Matrix, Nest, Phase, Plan, Work,
+    Access, Arena, Buffer, BufferId, Extent, Gemm, Instr, LeafCall, Matrix, Nest, Phase, Plan, Routine, Work,
     WriteMode,
 };
 
@@ -262,16 +262,50 @@ fn leaf_text(out: &mut String, call: &LeafCall, names: &[String]) {
         WriteMode::Overwrite => "=",
         WriteMode::Slot => "+=",
     };
-    let output = &names[call.output.0 as usize];
-    let _ = writeln!(out, "    {output} {sign} {}: {}", leaf(&call.leaf), inputs.join(", "));
+    let outputs: Vec<&str> = call.outputs.iter().map(|b| names[b.0 as usize].as_str()).collect();
+    let (outputs, inputs) = (outputs.join(", "), inputs.join(", "));
+    let _ = writeln!(out, "    {outputs} {sign} {}: {inputs}", routine(&call.routine));
 }
 
-/// A hand-written kernel in words.
+/// A call of a hand-written kernel in words.
+fn routine(routine: &Routine) -> String {
+    match routine {
+        Routine::Leaf(op) => leaf(op),
+        Routine::ConvPoolForward { spec, winograd } => {
+            let form = if *winograd { ", in Winograd's form" } else { "" };
+            format!("maxima and their taps of the convolution, {}{form}", conv_pool(spec))
+        }
+        Routine::ConvPoolInputGradient(spec) => {
+            format!("input gradient at the maxima of the convolution, {}", conv_pool(spec))
+        }
+        Routine::ConvPoolWeightGradient(spec) => {
+            format!("weight and bias gradients at the maxima of the convolution, {}", conv_pool(spec))
+        }
+        Routine::WinogradWeights(spec) => {
+            format!("weights in Winograd's form for the convolution, {}", conv_pool(spec))
+        }
+        Routine::TurnedWeights(spec) => {
+            format!("turned weights for the input gradient of the convolution, {}", conv_pool(spec))
+        }
+    }
+}
+
+fn conv_pool(spec: &ConvPool) -> String {
+    let ([h, w], [ph, pw]) = (spec.pool, spec.pooled);
+    let relu = if spec.relu { ", ReLU" } else { "" };
+    format!("{}{relu}, maximum of {h} x {w} to {ph} x {pw}", convolution(&spec.conv))
+}
+
+/// The leaf of an op in words.
 fn leaf(leaf: &Leaf) -> String {
     match leaf {
         Leaf::Conv(conv) => format!("convolution, {}", convolution(conv)),
         Leaf::ConvInput(conv) => format!("input gradient of the convolution, {}", convolution(conv)),
         Leaf::ConvWeight(conv) => format!("weight gradient of the convolution, {}", convolution(conv)),
+        Leaf::ConvPool { spec, .. } => format!("maxima of the convolution, {}", conv_pool(spec)),
+        Leaf::ConvPoolInput(spec) => format!("input gradient of the maxima, {}", conv_pool(spec)),
+        Leaf::ConvPoolWeight(spec) => format!("weight gradient of the maxima, {}", conv_pool(spec)),
+        Leaf::ConvPoolBias(spec) => format!("bias gradient of the maxima, {}", conv_pool(spec)),
         Leaf::MaxPool(w) => format!("maximum of windows, {}", windows(w)),
         Leaf::MaxPoolInput(w) => format!("gradient of the maximum of windows, {}", windows(w)),
         Leaf::MaxPoolPick(w) => format!("elements at the maxima of windows, {}", windows(w)),

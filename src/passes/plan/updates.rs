@@ -74,10 +74,7 @@ fn rename(kernel: &mut PlannedKernel, from: BufferId, to: BufferId) {
             [&mut gemm.a, &mut gemm.b, &mut gemm.c].into_iter().for_each(|m| swap(&mut m.buffer))
         }
         Work::Leaf(call) => {
-            call.inputs.iter_mut().for_each(swap);
-            if call.output == from {
-                call.output = to;
-            }
+            call.inputs.iter_mut().chain(&mut call.outputs).for_each(swap);
         }
     }
 }

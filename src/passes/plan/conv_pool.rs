@@ -1,0 +1,215 @@
+//! Convolutions with pooled results: what a forward kernel leaves for its gradients, and weights in the forms
+//! that kernels want, made once per step.
+
+use super::kernels::Kernels;
+use super::roots::Storage;
+use crate::ir::kernel::{ConvPool, Kernel, Leaf};
+use crate::ir::plan::{Arena, BufferId, LeafCall, Routine, Work, WriteMode};
+use crate::ir::{Level, NodeId};
+use crate::kernels::{conv_pool, winograd};
+use crate::ty::{Shape, Type};
+
+/// What has been planned for convolutions so far.
+#[derive(Default)]
+pub struct Planned {
+    /// Where the taps of the maxima stand, by operation and its inputs.
+    taps: Vec<(ConvPool, [NodeId; 3], BufferId)>,
+    /// Weights in another form, by routine and source.
+    weights: Vec<(Routine, BufferId, BufferId)>,
+    /// Gradients that another kernel has made along with its own.
+    made: Vec<(NodeId, BufferId)>,
+}
+
+impl Planned {
+    /// Where the value of a node stands that another kernel has made.
+    pub fn made(&self, id: NodeId) -> Option<BufferId> {
+        self.made.iter().find(|(node, _)| *node == id).map(|(_, buffer)| *buffer)
+    }
+}
+
+impl Kernels<'_> {
+    /// The call of one of these leaves; `false` if it is another one.
+    pub(super) fn conv_pool(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) -> bool {
+        match leaf {
+            Leaf::ConvPool { spec, winograd } => {
+                let inputs = self.first_inputs(id);
+                self.forward(id, spec, *winograd, inputs, output);
+            }
+            Leaf::ConvPoolInput(spec) => {
+                let [x, w, bias] = self.first_inputs(id);
+                let taps = self.taps(id, spec, [x, w, bias]);
+                let g = self.buffers.value(self.lowered.inputs(id)[3]).0;
+                let turned = conv_pool::input_weights_elements(spec);
+                let turned = self.prepared(id, Routine::TurnedWeights(*spec), w, turned);
+                self.call(
+                    id,
+                    Routine::ConvPoolInputGradient(*spec),
+                    vec![g, taps, turned],
+                    vec![output],
+                    mode,
+                );
+            }
+            Leaf::ConvPoolWeight(spec) => {
+                let outputs = vec![output];
+                let outputs = match self.partner(id, &Leaf::ConvPoolBias(*spec)) {
+                    Some((partner, at)) => {
+                        let bias = self.made_along(partner, at, mode);
+                        [outputs, vec![bias]].concat()
+                    }
+                    None => outputs,
+                };
+                self.weight_gradient(id, spec, outputs, mode);
+            }
+            Leaf::ConvPoolBias(spec) => {
+                let weights = match self.partner(id, &Leaf::ConvPoolWeight(*spec)) {
+                    Some((partner, at)) => self.made_along(partner, at, mode),
+                    None => {
+                        let like = self.lowered.inputs(id)[1];
+                        let ty = self.lowered.computation.graph[like].ty.clone();
+                        let (level, arena) = match mode {
+                            WriteMode::Slot => (Level::Once, Arena::Slots),
+                            WriteMode::Overwrite => (self.level(id), Arena::Tile),
+                        };
+                        self.buffers.add(&ty, level, arena, format!("{id} unused"))
+                    }
+                };
+                self.weight_gradient(id, spec, vec![weights, output], mode);
+            }
+            Leaf::Conv(_)
+            | Leaf::ConvInput(_)
+            | Leaf::ConvWeight(_)
+            | Leaf::MaxPool(_)
+            | Leaf::MaxPoolInput(_)
+            | Leaf::MaxPoolPick(_)
+            | Leaf::SumPool(_)
+            | Leaf::SumPoolInput(_)
+            | Leaf::ArgMax { .. }
+            | Leaf::Gather { .. }
+            | Leaf::ScatterAdd { .. }
+            | Leaf::Random { .. } => return false,
+        }
+        true
+    }
+
+    fn level(&self, id: NodeId) -> Level {
+        self.lowered.computation.graph[id].level
+    }
+
+    fn first_inputs(&self, id: NodeId) -> [NodeId; 3] {
+        let inputs = self.lowered.inputs(id);
+        [inputs[0], inputs[1], inputs[2]]
+    }
+
+    fn call(
+        &mut self,
+        id: NodeId,
+        routine: Routine,
+        inputs: Vec<BufferId>,
+        outputs: Vec<BufferId>,
+        mode: WriteMode,
+    ) {
+        let flops = super::cost::routine(&routine, 0);
+        // A gradient of weights and bias belongs to both their nodes.
+        let along =
+            self.conv.made.last().filter(|(_, buffer)| outputs.contains(buffer)).map(|(node, _)| *node);
+        let nodes = [Some(id), along].into_iter().flatten().collect();
+        self.push(Work::Leaf(LeafCall { routine, inputs, outputs, mode }), nodes, id, flops);
+    }
+
+    /// The forward kernel, which also writes the taps.
+    fn forward(
+        &mut self,
+        id: NodeId,
+        spec: &ConvPool,
+        in_winograd: bool,
+        inputs: [NodeId; 3],
+        pooled: BufferId,
+    ) {
+        let [x, w, bias] = inputs;
+        let weights = match in_winograd {
+            true => {
+                let elements = winograd::weights_elements(spec);
+                self.prepared(id, Routine::WinogradWeights(*spec), w, elements)
+            }
+            false => self.buffers.value(w).0,
+        };
+        let level = inputs.iter().map(|input| self.level(*input)).max().unwrap_or(Level::Once);
+        let [rows, columns] = spec.pooled;
+        // Four taps, of one byte each, to an element.
+        let elements = (rows * columns * spec.conv.out_channels).div_ceil(4);
+        let ty = Type::f32(Shape::of(&[elements]));
+        let scope = &self.lowered.computation.graph[id].scope;
+        let taps = self.buffers.add(&ty, level, Arena::Tile, format!("{id} {scope} taps of the maxima"));
+        let read = [x, bias].map(|input| self.buffers.value(input).0);
+        let routine = Routine::ConvPoolForward { spec: *spec, winograd: in_winograd };
+        self.call(id, routine, vec![read[0], weights, read[1]], vec![pooled, taps], WriteMode::Overwrite);
+        self.conv.taps.push((*spec, inputs, taps));
+    }
+
+    /// The taps that the forward kernel has left; if there is none, it is run for them.
+    fn taps(&mut self, id: NodeId, spec: &ConvPool, inputs: [NodeId; 3]) -> BufferId {
+        let known = self.conv.taps.iter().position(|(of, from, _)| of == spec && *from == inputs);
+        if let Some(position) = known {
+            return self.conv.taps[position].2;
+        }
+        let level = inputs.iter().map(|input| self.level(*input)).max().unwrap_or(Level::Once);
+        let [rows, columns] = spec.pooled;
+        let ty = Type::f32(Shape::of(&[rows, columns, spec.conv.out_channels]));
+        let pooled = self.buffers.add(&ty, level, Arena::Tile, format!("{id} pooled"));
+        self.forward(id, spec, false, inputs, pooled);
+        self.taps(id, spec, inputs)
+    }
+
+    /// Weights in another form.
+    fn prepared(&mut self, id: NodeId, routine: Routine, w: NodeId, elements: usize) -> BufferId {
+        let from = self.buffers.value(w).0;
+        let known = self.conv.weights.iter().position(|(of, source, _)| *of == routine && *source == from);
+        if let Some(position) = known {
+            return self.conv.weights[position].2;
+        }
+        let ty = Type::f32(Shape::of(&[elements]));
+        let arena = match self.level(w) {
+            Level::Once => Arena::Once,
+            Level::Each => Arena::Tile,
+        };
+        let name = format!("{} in another form", self.buffers.all[from.0 as usize].name);
+        let to = self.buffers.add(&ty, self.level(w), arena, name);
+        self.call(id, routine.clone(), vec![from], vec![to], WriteMode::Overwrite);
+        self.conv.weights.push((routine, from, to));
+        to
+    }
+
+    fn weight_gradient(&mut self, id: NodeId, spec: &ConvPool, outputs: Vec<BufferId>, mode: WriteMode) {
+        let inputs = self.first_inputs(id);
+        let taps = self.taps(id, spec, inputs);
+        let [x, g] = [inputs[0], self.lowered.inputs(id)[3]].map(|input| self.buffers.value(input).0);
+        self.call(id, Routine::ConvPoolWeightGradient(*spec), vec![x, g, taps], outputs, mode);
+    }
+
+    /// The gradient of the other of weights and bias with the same inputs that has no kernel yet: its node,
+    /// and the node whose value it makes.
+    fn partner(&self, id: NodeId, leaf: &Leaf) -> Option<(NodeId, NodeId)> {
+        let inputs = self.lowered.inputs(id);
+        let other = self.lowered.users[inputs[3].index()].iter().find(|user| {
+            matches!(self.lowered.kernel(**user), Kernel::Leaf(other) if other == leaf)
+                && self.lowered.inputs(**user) == inputs
+        })?;
+        let storage = self.roots.of(*other);
+        let at = match storage {
+            Storage::Summed => self.lowered.users[other.index()][0],
+            _ => *other,
+        };
+        (storage == self.roots.of(id) && self.conv.made(*other).is_none()).then_some((*other, at))
+    }
+
+    /// A place for a gradient that is made along with another one.
+    fn made_along(&mut self, partner: NodeId, at: NodeId, mode: WriteMode) -> BufferId {
+        let arena = match mode {
+            WriteMode::Slot => Arena::Slots,
+            WriteMode::Overwrite => Arena::Tile,
+        };
+        let buffer = self.result(at, arena);
+        self.conv.made.push((partner, buffer));
+        buffer
+    }
+}
