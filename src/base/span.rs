@@ -99,6 +99,15 @@ impl Sources {
         }
     }
 
+    /// The line that a span starts in, without the space around it.
+    pub fn line(&self, span: Span) -> String {
+        let Some(source) = self.get(span.file) else { return String::new() };
+        let (before, after) = source.text.split_at((span.start as usize).min(source.text.len()));
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let end = after.find('\n').map_or(source.text.len(), |at| before.len() + at);
+        source.text[start..end].trim().to_string()
+    }
+
     /// The length in bytes of the line that a span starts in.
     pub fn line_bytes(&self, span: Span) -> usize {
         let Some(source) = self.get(span.file) else { return 0 };

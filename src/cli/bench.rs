@@ -158,15 +158,17 @@ fn report(
     let items = bench.batch as f64 / median;
     let flops = bench.plan().map(|plan| cost::step_flops(plan, bench.batch));
     let peak = peak::flops_per_second(options.threads);
-    let rate = flops.map(|flops| flops as f64 / median);
+    let rate = flops.map(|flops| flops.done as f64 / median);
+    let dense = flops.map(|flops| flops.dense as f64 / median);
     let isa = Isa::current();
     if args.json {
         let line = json!({
             "stage": stage.name, "batch": bench.batch, "threads": options.threads,
             "interpreted": options.interpret, "isa": format!("{isa:?}").to_lowercase(),
             "steps": times.len(), "median_ms": median * 1e3, "fastest_ms": fastest * 1e3,
-            "p90_ms": slow * 1e3, "items_per_second": items, "flops_per_step": flops,
+            "p90_ms": slow * 1e3, "items_per_second": items, "flops_per_step": flops.map(|f| f.done),
             "gflops": rate.map(|r| r / 1e9), "peak_gflops": peak / 1e9, "share_of_peak": rate.map(|r| r / peak),
+            "dense_flops_per_step": flops.map(|f| f.dense), "dense_gflops": dense.map(|r| r / 1e9),
         });
         terminal::line(&line.to_string());
         return;
@@ -187,11 +189,16 @@ fn report(
     terminal::line(&format!("  {} examples a second", terminal::thousands(items as u64)));
     if let Some(rate) = rate {
         terminal::line(&format!(
-            "  {:.1} GFLOP/s of the planned operations: {:.0} % of the {:.0} GFLOP/s measured for multiply-adds in registers ({isa:?})",
+            "  {:.1} GFLOP/s done: {:.0} % of the {:.0} GFLOP/s measured for multiply-adds in registers ({isa:?})",
             rate / 1e9,
             100.0 * rate / peak,
             peak / 1e9
         ));
+    }
+    if let Some(dense) = dense
+        && flops.is_some_and(|flops| flops.done < flops.dense)
+    {
+        terminal::line(&format!("  {:.1} GFLOP/s of those that the network defines", dense / 1e9));
     }
 }
 
@@ -210,23 +217,71 @@ fn profile(args: &BenchArgs, bench: &mut Bench, sources: &Sources) {
         total.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
     }
     let Some(plan) = bench.plan() else { return };
-    let all: f64 = total.iter().map(Duration::as_secs_f64).sum::<f64>() / f64::from(PROFILED);
-    let mut rows: Vec<(f64, usize)> =
-        total.iter().enumerate().map(|(k, time)| (time.as_secs_f64() / f64::from(PROFILED), k)).collect();
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
-    if !args.json {
-        terminal::line(&format!("  by kernel, on one thread, {:.3} ms a step:", all * 1e3));
-    }
-    for (time, k) in rows {
-        let kernel = &plan.kernels[k];
-        let share = 100.0 * time / all.max(1e-12);
-        let place = sources.place(kernel.span);
-        if args.json {
-            let line = json!({"kernel": kernel.name, "place": place, "ms": time * 1e3, "percent": share});
-            terminal::line(&line.to_string());
-        } else {
-            terminal::line(&format!("  {share:5.1} % {:9.3} ms  {:<44} {place}", time * 1e3, kernel.name));
+    let flops = cost::kernel_flops(plan, bench.batch);
+    let mut kernels: Vec<Timed> = Vec::new();
+    let mut lines: Vec<Timed> = Vec::new();
+    for ((kernel, flops), time) in plan.kernels.iter().zip(flops).zip(total) {
+        let seconds = time.as_secs_f64() / f64::from(PROFILED);
+        let timed = Timed { name: kernel.name.clone(), place: sources.place(kernel.span), seconds, flops };
+        match lines.iter_mut().find(|line| line.place == timed.place) {
+            Some(line) => {
+                line.seconds += timed.seconds;
+                line.flops.done += flops.done;
+                line.flops.dense += flops.dense;
+            }
+            None => lines.push(Timed { name: sources.line(kernel.span), ..timed.clone() }),
         }
+        kernels.push(timed);
+    }
+    let all: f64 = kernels.iter().map(|kernel| kernel.seconds).sum();
+    let peak = peak::flops_per_second(1);
+    for (title, mut rows) in [("line of the spec", lines), ("kernel", kernels)] {
+        rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        if !args.json {
+            terminal::line(&format!("  by {title}, on one thread, {:.3} ms a step:", all * 1e3));
+            terminal::line("    time         ms   GFLOP/s  of peak  avoided");
+        }
+        for row in rows {
+            row.show(args.json, title, all, peak);
+        }
+    }
+}
+
+/// A kernel or a line of the spec with its time and work in one step on one thread.
+#[derive(Clone)]
+struct Timed {
+    name: String,
+    place: String,
+    seconds: f64,
+    flops: cost::Flops,
+}
+
+impl Timed {
+    fn show(&self, as_json: bool, title: &str, all: f64, peak: f64) {
+        let cost::Flops { done, dense } = self.flops;
+        let rate = done as f64 / self.seconds.max(1e-12);
+        let share = rate / peak;
+        let avoided = dense.saturating_sub(done);
+        let percent = 100.0 * self.seconds / all.max(1e-12);
+        if as_json {
+            let key = if title == "kernel" { "kernel" } else { "line" };
+            let line = json!({
+                key: self.name, "place": self.place, "ms": self.seconds * 1e3, "percent": percent,
+                "flops": done, "flops_avoided": avoided, "gflops": rate / 1e9, "share_of_peak": share,
+            });
+            terminal::line(&line.to_string());
+            return;
+        }
+        let work = match done {
+            0 => format!("{:>9} {:>8}", "", ""),
+            _ => format!("{:9.1} {:6.0} %", rate / 1e9, 100.0 * share),
+        };
+        let avoided = match avoided {
+            0 => String::new(),
+            _ => format!("{:.0} %", 100.0 * avoided as f64 / dense as f64),
+        };
+        let (ms, place, name) = (self.seconds * 1e3, &self.place, &self.name);
+        terminal::line(&format!("  {percent:5.1} % {ms:9.3} {work} {avoided:>8}  {place}  {name}"));
     }
 }
 

@@ -4,9 +4,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::{CodeArgs, Outcome, SpecArgs, Stopped, terminal};
-use crate::base::Exit;
+use crate::base::{Exit, Sources};
 use crate::ir::experiment::{Experiment, ModelGraph, Stage};
-use crate::train::cost::{self, LayerCost, StageCost};
+use crate::ir::plan::Work;
+use crate::train::cost::{self, Flops, LayerCost, StageCost};
 use crate::train::run::length_text;
 
 /// Arguments of `nnc plan`.
@@ -52,6 +53,7 @@ pub fn plan(args: &PlanArgs) -> Outcome {
     for (stage, cost) in &stages {
         terminal::line("");
         show_stage(stage, cost, options.threads);
+        show_kernels(cost, &checked.sources);
     }
     Ok(Exit::Ok)
 }
@@ -91,14 +93,21 @@ fn show_stage(stage: &Stage, cost: &StageCost, threads: usize) {
         terminal::thousands(stage.total_steps),
         terminal::thousands(stage.steps_per_epoch),
     ));
-    let steps = cost.flops as f64 * batch as f64;
+    let Flops { done, dense } = cost.flops;
     terminal::line(&format!(
         "  training one example: {} FLOPs; a step: {}FLOPs in {} kernels; the stage: {}FLOPs",
-        terminal::thousands(cost.flops),
-        spaced(steps),
-        cost.kernels,
-        spaced(steps * stage.total_steps as f64),
+        terminal::thousands(dense / batch.max(1) as u64),
+        spaced(dense as f64),
+        cost.plan.kernels.len(),
+        spaced(dense as f64 * stage.total_steps as f64),
     ));
+    if done < dense {
+        terminal::line(&format!(
+            "  of these {:.0} % need not be done: a step does {}FLOPs",
+            100.0 * (dense - done) as f64 / dense as f64,
+            spaced(done as f64),
+        ));
+    }
     let plural = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
     terminal::line(&format!("  memory with {plural}:"));
     let m = &cost.memory;
@@ -118,6 +127,18 @@ fn show_stage(stage: &Stage, cost: &StageCost, threads: usize) {
     for (name, bytes) in classes.iter().filter(|(_, bytes)| *bytes > 0) {
         terminal::line(&format!("    {name:<28}{:>12}", terminal::bytes(*bytes as u64)));
     }
+}
+
+/// Which kernel the parts of a step got, and why; loop nests are counted only.
+fn show_kernels(cost: &StageCost, sources: &Sources) {
+    terminal::line("  kernels, by line of the spec:");
+    for kernel in cost.plan.kernels.iter().filter(|kernel| !kernel.choice.is_empty()) {
+        let place = sources.place(kernel.span);
+        let line = place.rsplit(':').next().unwrap_or_default();
+        terminal::line(&format!("    {line:>4}  {:<46} {}", kernel.name, kernel.choice));
+    }
+    let nests = cost.plan.kernels.iter().filter(|kernel| matches!(kernel.work, Work::Nest(_))).count();
+    terminal::line(&format!("          {nests} compiled loop nests"));
 }
 
 /// A count with its unit, ready to stand before a word.
@@ -169,8 +190,9 @@ fn as_json(
             "name": stage.name,
             "steps": stage.total_steps,
             "steps_per_epoch": stage.steps_per_epoch,
-            "training_flops_per_example": cost.flops,
-            "kernels": cost.kernels,
+            "training_flops_per_example": cost.flops.dense / stage.batches.first().map_or(1, |b| b.size).max(1) as u64,
+            "flops_per_step": {"dense": cost.flops.dense, "done": cost.flops.done},
+            "kernels": cost.plan.kernels.len(),
             "memory": {
                 "parameters": m.parameters, "states": m.states, "optimizer": m.optimizer,
                 "gradients": m.gradients, "activations": m.activations, "batch": m.batch,

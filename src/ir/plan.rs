@@ -250,6 +250,10 @@ pub struct PlannedKernel {
     pub name: String,
     /// Floating-point operations, for one example (tile phases) or in all (once-phases).
     pub flops: u64,
+    /// Those that the network defines, where some need not be done.
+    pub dense: u64,
+    /// For people: the way of computing that was chosen, and why. Empty where there is but one.
+    pub choice: String,
 }
 
 /// What runs between two barriers.

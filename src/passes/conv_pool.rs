@@ -59,7 +59,7 @@ struct View<'a> {
 }
 
 fn run(computation: Computation) -> Computation {
-    let (patterns, instead) = find(&computation);
+    let Found { patterns, instead, .. } = find(&computation);
     if patterns.is_empty() {
         return computation;
     }
@@ -100,8 +100,22 @@ fn run(computation: Computation) -> Computation {
     rewrite::drop_unneeded(next)
 }
 
-/// All patterns, and what is to stand in the place of each node.
-fn find(computation: &Computation) -> (Vec<Pattern>, Vec<Option<Instead>>) {
+/// What a search finds.
+#[derive(Default)]
+struct Found {
+    patterns: Vec<Pattern>,
+    /// For each node what is to stand in its place.
+    instead: Vec<Option<Instead>>,
+    /// The convolutions that are left as they are, and why.
+    refused: Vec<(NodeId, &'static str)>,
+}
+
+/// Why convolutions of a graph are not joined with what follows.
+pub fn refusals(computation: &Computation) -> Vec<(NodeId, &'static str)> {
+    find(computation).refused
+}
+
+fn find(computation: &Computation) -> Found {
     let graph = &computation.graph;
     let mut view = View {
         graph,
@@ -113,16 +127,18 @@ fn find(computation: &Computation) -> (Vec<Pattern>, Vec<Option<Instead>>) {
     for (id, node) in graph.iter() {
         node.inputs.iter().for_each(|input| view.users[input.index()].push(id));
     }
-    let (mut patterns, mut instead) = (Vec::new(), vec![None; graph.len()]);
+    let mut found = Found { instead: vec![None; graph.len()], ..Found::default() };
     for id in graph.ids() {
-        if let Some(Kernel::Leaf(Leaf::Conv(conv))) = view.kernels[id.index()]
-            && let Some((pattern, changes)) = view.pattern(id, conv, patterns.len())
-        {
-            patterns.push(pattern);
-            changes.into_iter().for_each(|(id, change)| instead[id.index()] = Some(change));
+        let Some(Kernel::Leaf(Leaf::Conv(conv))) = view.kernels[id.index()] else { continue };
+        match view.pattern(id, conv, found.patterns.len()) {
+            Ok((pattern, changes)) => {
+                found.patterns.push(pattern);
+                changes.into_iter().for_each(|(id, change)| found.instead[id.index()] = Some(change));
+            }
+            Err(reason) => found.refused.push((id, reason)),
         }
     }
-    (patterns, instead)
+    found
 }
 
 impl View<'_> {
@@ -162,20 +178,28 @@ impl View<'_> {
         (whole && same && !self.each(source)).then_some(source)
     }
 
-    /// The pattern around a convolution, and what is to stand in the place of its nodes.
-    fn pattern(&self, c: NodeId, conv: Conv, number: usize) -> Option<(Pattern, Vec<(NodeId, Instead)>)> {
-        let [x, w] = self.graph[c].inputs[..] else { return None };
-        if self.wanted[c.index()] || !self.each(x) || self.each(w) {
-            return None;
+    /// The pattern around a convolution and what is to stand in the place of its nodes, or why it is left.
+    fn pattern(
+        &self,
+        c: NodeId,
+        conv: Conv,
+        number: usize,
+    ) -> Result<(Pattern, Vec<(NodeId, Instead)>), &'static str> {
+        let (x, w) = (self.graph[c].inputs[0], self.graph[c].inputs[1]);
+        if self.each(w) || !self.each(x) {
+            return Err("the weights differ from example to example");
         }
         let pools = self.users(c).iter().filter_map(|user| match self.kernel(*user) {
             Some(Kernel::Leaf(Leaf::MaxPool(window))) => Some((*user, *window)),
             _ => None,
         });
-        let [(pooled, window)] = pools.collect::<Vec<_>>()[..] else { return None };
-        let beside = window.kernel == window.stride && window.dilation == [1, 1] && window.pad == [0, 0];
-        if !beside {
-            return None;
+        let (pooled, window) = match pools.collect::<Vec<_>>()[..] {
+            [pool] => pool,
+            [] => return Err("no max-pool reads the result"),
+            _ => return Err("several max-pools read the result"),
+        };
+        if window.kernel != window.stride || window.dilation != [1, 1] || window.pad != [0, 0] {
+            return Err("the windows of the max-pool overlap, have gaps or are padded");
         }
         // Bias and ReLU as far as nothing else reads what they are made of.
         let (mut result, mut bias, mut relu) = (pooled, None, false);
@@ -187,14 +211,17 @@ impl View<'_> {
             (result, relu, positive) = (clipped, true, conditions);
         }
         let spec = ConvPool::new(conv, window.kernel, relu);
-        let whole = spec.pooled == window.output;
-        if !whole || !spec.supported() || spec.taps() * if relu { 2 } else { 1 } < 4 {
-            return None;
+        if spec.pooled != window.output || !spec.supported() {
+            return Err("there is no kernel for these groups, or these windows of the max-pool");
+        }
+        if spec.taps() * if relu { 2 } else { 1 } < 4 {
+            return Err("the windows of the max-pool are too small for the gradient to be sparse");
         }
         let mut changes = vec![(result, Instead::Forward(number))];
         changes.extend(positive.iter().map(|id| (*id, Instead::Positive(number))));
+        const READ: &str = "something besides the max-pool reads the result or its gradient";
         for spread in self.users(c).iter().filter(|user| **user != pooled) {
-            changes.extend(self.gradients(*spread, &window, [x, w], &positive, number)?);
+            changes.extend(self.gradients(*spread, &window, [x, w], &positive, number).ok_or(READ)?);
         }
         let windows = Windows {
             stride: conv.window.stride,
@@ -203,7 +230,10 @@ impl View<'_> {
             dilation: conv.window.dilation,
         };
         let in_order = changes.iter().all(|(id, _)| *id >= result);
-        in_order.then_some((Pattern { spec, windows, x, w, bias }, changes))
+        if self.wanted[c.index()] || !in_order {
+            return Err(READ);
+        }
+        Ok((Pattern { spec, windows, x, w, bias }, changes))
     }
 
     /// `p + bias`, if every reader of `p` is that sum.

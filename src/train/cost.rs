@@ -148,22 +148,40 @@ impl Memory {
 /// What a stage costs.
 #[derive(Clone, Debug)]
 pub struct StageCost {
-    /// Operations of one example in a training step: forward, backward, and its share of the update.
-    pub flops: u64,
-    /// Kernels that a step consists of.
-    pub kernels: usize,
+    /// Operations of a training step: forward, backward and update.
+    pub flops: Flops,
+    /// The step itself.
+    pub plan: Plan,
     /// Its memory.
     pub memory: Memory,
 }
 
+/// Floating-point operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flops {
+    /// Those that are done.
+    pub done: u64,
+    /// Those that the network defines; what nobody reads, and zeros of gradients, need not be computed.
+    pub dense: u64,
+}
+
+/// Operations of each kernel in a whole step with this batch.
+pub fn kernel_flops(plan: &Plan, batch: usize) -> Vec<Flops> {
+    let mut times = vec![0; plan.kernels.len()];
+    for phase in &plan.phases {
+        match phase {
+            Phase::Tiles(kernels) => kernels.iter().for_each(|k| times[k.0 as usize] = batch as u64),
+            Phase::Once(groups) => groups.iter().flatten().for_each(|(k, _)| times[k.0 as usize] = 1),
+        }
+    }
+    let kernels = plan.kernels.iter().zip(times);
+    kernels.map(|(k, times)| Flops { done: k.flops * times, dense: k.dense * times }).collect()
+}
+
 /// Operations of a whole step with this batch.
-pub fn step_flops(plan: &Plan, batch: usize) -> u64 {
-    let flops = |k: crate::ir::plan::KernelId| plan.kernels[k.0 as usize].flops;
-    let phase = |phase: &Phase| match phase {
-        Phase::Tiles(kernels) => kernels.iter().map(|k| flops(*k)).sum::<u64>() * batch as u64,
-        Phase::Once(groups) => groups.iter().flatten().map(|(k, _)| flops(*k)).sum(),
-    };
-    plan.phases.iter().map(phase).sum()
+pub fn step_flops(plan: &Plan, batch: usize) -> Flops {
+    let add = |a: Flops, b: Flops| Flops { done: a.done + b.done, dense: a.dense + b.dense };
+    kernel_flops(plan, batch).into_iter().fold(Flops::default(), add)
 }
 
 /// Counts a stage.
@@ -202,11 +220,7 @@ pub fn stage(
         let plan = plan_of(&measure::cut(m).partial, &types, measure::batch_size(m, tables), options)?;
         memory.measures += arena_bytes(&plan, options.threads).iter().sum::<usize>();
     }
-    Ok(StageCost {
-        flops: step_flops(&plan, batch) / batch.max(1) as u64,
-        kernels: plan.kernels.len(),
-        memory,
-    })
+    Ok(StageCost { flops: step_flops(&plan, batch), plan, memory })
 }
 
 /// Bytes of a table.

@@ -92,7 +92,15 @@ impl Build {
 
     fn kernel(&mut self, work: Work, flops: u64) -> KernelId {
         let name = format!("kernel {}", self.plan.kernels.len());
-        self.plan.kernels.push(PlannedKernel { work, nodes: Vec::new(), span: Span::NONE, name, flops });
+        self.plan.kernels.push(PlannedKernel {
+            work,
+            nodes: Vec::new(),
+            span: Span::NONE,
+            name,
+            flops,
+            dense: flops,
+            choice: String::new(),
+        });
         KernelId(self.plan.kernels.len() as u32 - 1)
     }
 

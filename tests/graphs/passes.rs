@@ -334,11 +334,14 @@ fn options_leave_passes_out() {
     };
     assert_eq!(
         reports(&passes::Options::default()),
-        ["decompose", "simplify", "cse", "simplify", "dce", "copies"]
+        ["decompose", "simplify", "cse", "simplify", "dce", "conv-pool", "winograd", "copies"]
     );
     assert_eq!(reports(&passes::Options::bare()), ["decompose", "copies"]);
     let off = vec!["simplify".to_string(), "decompose".to_string()];
-    assert_eq!(reports(&passes::Options { off }), ["decompose", "cse", "dce", "copies"]);
+    assert_eq!(
+        reports(&passes::Options { off }),
+        ["decompose", "cse", "dce", "conv-pool", "winograd", "copies"]
+    );
 }
 
 #[test]

@@ -108,12 +108,16 @@ impl Kernels<'_> {
         outputs: Vec<BufferId>,
         mode: WriteMode,
     ) {
-        let flops = super::cost::routine(&routine, 0);
+        let (flops, dense) = (super::cost::routine(&routine, 0), super::cost::dense(&routine));
+        let choice = super::choice::routine(&routine);
         // A gradient of weights and bias belongs to both their nodes.
         let along =
             self.conv.made.last().filter(|(_, buffer)| outputs.contains(buffer)).map(|(node, _)| *node);
         let nodes = [Some(id), along].into_iter().flatten().collect();
         self.push(Work::Leaf(LeafCall { routine, inputs, outputs, mode }), nodes, id, flops);
+        if let Some(kernel) = self.kernels.last_mut() {
+            (kernel.dense, kernel.choice) = (dense.unwrap_or(flops), choice);
+        }
     }
 
     /// The forward kernel, which also writes the taps.
@@ -175,6 +179,9 @@ impl Kernels<'_> {
         let name = format!("{} in another form", self.buffers.all[from.0 as usize].name);
         let to = self.buffers.add(&ty, self.level(w), arena, name);
         self.call(id, routine.clone(), vec![from], vec![to], WriteMode::Overwrite);
+        if let Some(kernel) = self.kernels.last_mut() {
+            kernel.name = format!("weights for {}", kernel.name);
+        }
         self.conv.weights.push((routine, from, to));
         to
     }

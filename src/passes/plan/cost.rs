@@ -36,6 +36,17 @@ pub fn routine(routine: &Routine, elements: usize) -> u64 {
     }
 }
 
+/// What a call of a hand-written kernel costs where nothing is left out, if that differs from its op's.
+pub fn dense(routine: &Routine) -> Option<u64> {
+    match routine {
+        Routine::ConvPoolForward { spec, .. }
+        | Routine::ConvPoolInputGradient(spec)
+        | Routine::ConvPoolWeightGradient(spec) => Some(convolution(&spec.conv)),
+        Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => Some(0),
+        Routine::Leaf(_) => None,
+    }
+}
+
 /// The convolution without what no window of the maximum reads.
 fn needed(spec: &ConvPool) -> Conv {
     let mut conv = spec.conv;

@@ -7,6 +7,7 @@ use super::index::{Affine, IndexMap, linear, through_view};
 use super::lowered::Lowered;
 use super::nest::{NestBuilder, Place, reduced_map};
 use super::roots::{Roots, Storage};
+use crate::base::Span;
 use crate::ir::computation::VariableId;
 use crate::ir::kernel::{Combine, Contraction, Kernel, Leaf, Scalar, Source};
 use crate::ir::plan::{
@@ -122,8 +123,11 @@ impl Kernels<'_> {
         if ops.len() > 6 {
             name.push_str(" ..");
         }
-        let span = graph[root].span;
-        self.kernels.push(PlannedKernel { work, nodes, span, name, flops });
+        // What passes append for themselves has no place in the text.
+        let spans = [root].into_iter().chain(nodes.iter().rev().copied()).map(|id| graph[id].span);
+        let span = spans.clone().find(|span| *span != Span::NONE).unwrap_or(Span::NONE);
+        let choice = String::new();
+        self.kernels.push(PlannedKernel { work, nodes, span, name, flops, dense: flops, choice });
     }
 
     /// The output loops of a stored node: over the examples, then its axes.

@@ -49,6 +49,7 @@ pub fn merge(kernels: Vec<PlannedKernel>, buffers: &[Buffer]) -> Vec<PlannedKern
                 let target = &mut out[position];
                 target.work = Work::Nest(nest);
                 target.flops += kernel.flops;
+                target.dense += kernel.dense;
                 if target.name != kernel.name {
                     target.name = format!("{}; {}", target.name, kernel.name);
                 }

@@ -6,6 +6,7 @@
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
 mod buffers;
+mod choice;
 mod conv_pool;
 pub mod cost;
 mod gemm;
@@ -51,6 +52,7 @@ pub fn plan(
     let lowered = lowered::Lowered::new(computation)?;
     let roots = roots::decide(&lowered, options.fuse);
     let mut built = kernels::build(&lowered, &roots);
+    choice::tell(&lowered, &mut built.kernels);
     let value = |built: &kernels::Kernels, node| built.buffers.value(node).0;
     let outputs: Vec<(String, BufferId)> =
         computation.outputs.iter().map(|(name, node)| (name.clone(), value(&built, *node))).collect();
