@@ -174,6 +174,8 @@ pub struct Gemm {
     pub c: Matrix,
     /// Overwrite or add.
     pub mode: WriteMode,
+    /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase.
+    pub whole_batch: bool,
 }
 
 /// A strided matrix in a buffer; in elements.

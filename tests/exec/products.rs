@@ -64,6 +64,7 @@ fn a_dense_layer() {
             b: matrix(w, outputs, 1),
             c: matrix(y, outputs, 1),
             mode: WriteMode::Overwrite,
+            whole_batch: false,
         });
         b.tiles(&[gemm]);
         b.output("y", y);
@@ -104,6 +105,7 @@ fn a_weight_gradient_adds_over_tiles() {
             b: matrix(g, outputs, 1),
             c: matrix(slots, outputs, 1),
             mode: WriteMode::Slot,
+            whole_batch: false,
         };
         let gemm = b.gemm(gemm);
         b.tiles(&[gemm]);
@@ -142,6 +144,7 @@ fn a_whole_batch_product_is_cut() {
         b: matrix(w, n, 1),
         c: matrix(y, n, 1),
         mode: WriteMode::Overwrite,
+        whole_batch: false,
     });
     b.once(gemm);
     b.output("y", y);

@@ -24,9 +24,10 @@ pub fn tell(lowered: &Lowered, kernels: &mut [crate::ir::plan::PlannedKernel]) {
 }
 
 fn product(gemm: &Gemm) -> String {
-    let sum = match gemm.mode {
-        WriteMode::Overwrite => "",
-        WriteMode::Slot => ", added over the examples",
+    let sum = match (gemm.mode, gemm.whole_batch) {
+        (_, true) => " over the whole batch, rows cut over the workers: partial sums would be larger",
+        (WriteMode::Overwrite, false) => "",
+        (WriteMode::Slot, false) => ", added over the examples",
     };
     format!("matrix product by register tiles{sum}")
 }

@@ -33,24 +33,35 @@ enum Role {
     Summed,
 }
 
-/// The matrix product of a contraction. `over_examples` says that there is a value per example; if `sum`,
-/// the result adds over the examples into a slot. `None` if no side of the product is larger than 1: then a
+/// Over which examples a contraction adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// None: there is a result per example, or one for all.
+    None,
+    /// Those of a tile, into a slot.
+    Tile,
+    /// All of the batch at once.
+    Batch,
+}
+
+/// The matrix product of a contraction. `over_examples` says that there is a value per example. `None` if no side of the product is larger than 1: then a
 /// loop nest serves better.
 pub fn gemm(
     spec: &Contraction,
     extents: &[(u8, usize)],
     [a, b, c]: [&Operand; 3],
     over_examples: bool,
-    sum: bool,
+    sum: Sum,
 ) -> Option<Gemm> {
+    let sums = sum != Sum::None;
     let step = |labels: &[u8], operand: &Operand, label: u8| {
         // A label that occurs twice in one operand walks its diagonal.
         labels.iter().zip(&operand.strides).filter(|(l, _)| **l == label).map(|(_, s)| *s).sum::<i64>()
     };
     let mut loops: [Vec<Loop>; 4] = Default::default();
     if over_examples {
-        let steps = [a.example, b.example, if sum { 0 } else { c.example }];
-        let role = role(a.example != 0, b.example != 0, !sum);
+        let steps = [a.example, b.example, if sums { 0 } else { c.example }];
+        let role = role(a.example != 0, b.example != 0, !sums);
         loops[role as usize].push(Loop { extent: Extent::Examples(1), steps });
     }
     for (label, extent) in extents {
@@ -87,7 +98,8 @@ pub fn gemm(
         a: matrix(a, m.steps[0], k.steps[0]),
         b: matrix(b, k.steps[1], n.steps[1]),
         c: matrix(c, m.steps[2], n.steps[2]),
-        mode: if sum { WriteMode::Slot } else { WriteMode::Overwrite },
+        mode: if sum == Sum::Tile { WriteMode::Slot } else { WriteMode::Overwrite },
+        whole_batch: sum == Sum::Batch,
     };
     Some(if gemm.c.column != 1 && gemm.c.row == 1 { transposed(gemm) } else { gemm })
 }
@@ -114,6 +126,7 @@ fn transposed(gemm: Gemm) -> Gemm {
         b: flip(gemm.a),
         c: flip(gemm.c),
         mode: gemm.mode,
+        whole_batch: gemm.whole_batch,
     }
 }
 
@@ -164,7 +177,7 @@ mod tests {
     fn a_dense_layer_is_one_product_over_the_tile() {
         let spec = Contraction { a: vec![0], b: vec![0, 1], out: vec![1] };
         let (x, w, y) = (operand(&[1], 20), operand(&[7, 1], 0), operand(&[1], 7));
-        let gemm = gemm(&spec, &[(0, 20), (1, 7)], [&x, &w, &y], true, false).unwrap();
+        let gemm = gemm(&spec, &[(0, 20), (1, 7)], [&x, &w, &y], true, Sum::None).unwrap();
         assert_eq!((gemm.m, gemm.n, gemm.k), (Extent::Examples(1), Extent::Const(7), Extent::Const(20)));
         assert_eq!((gemm.a.row, gemm.a.column, gemm.c.row, gemm.c.column), (20, 1, 7, 1));
         assert!(gemm.outer.is_empty());
@@ -175,7 +188,7 @@ mod tests {
     fn positions_and_examples_merge() {
         let spec = Contraction { a: vec![2, 0], b: vec![0, 1], out: vec![2, 1] };
         let (x, w, y) = (operand(&[20, 1], 100), operand(&[7, 1], 0), operand(&[7, 1], 35));
-        let gemm = gemm(&spec, &[(0, 20), (1, 7), (2, 5)], [&x, &w, &y], true, false).unwrap();
+        let gemm = gemm(&spec, &[(0, 20), (1, 7), (2, 5)], [&x, &w, &y], true, Sum::None).unwrap();
         assert_eq!((gemm.m, gemm.n, gemm.k), (Extent::Examples(5), Extent::Const(7), Extent::Const(20)));
     }
 
@@ -184,7 +197,7 @@ mod tests {
     fn a_weight_gradient_sums_over_examples() {
         let spec = Contraction { a: vec![0], b: vec![1], out: vec![0, 1] };
         let (x, g, w) = (operand(&[1], 20), operand(&[1], 7), operand(&[7, 1], 0));
-        let gemm = gemm(&spec, &[(0, 20), (1, 7)], [&x, &g, &w], true, true).unwrap();
+        let gemm = gemm(&spec, &[(0, 20), (1, 7)], [&x, &g, &w], true, Sum::Tile).unwrap();
         assert_eq!((gemm.m, gemm.n, gemm.k), (Extent::Const(20), Extent::Const(7), Extent::Examples(1)));
         assert_eq!(gemm.mode, WriteMode::Slot);
     }
@@ -194,7 +207,7 @@ mod tests {
     fn heads_are_outer_loops() {
         let spec = Contraction { a: vec![0, 1, 2], b: vec![0, 3, 2], out: vec![0, 1, 3] };
         let (q, k, s) = (operand(&[40, 8, 1], 160), operand(&[40, 8, 1], 160), operand(&[25, 5, 1], 100));
-        let gemm = gemm(&spec, &[(0, 4), (1, 5), (2, 8), (3, 5)], [&q, &k, &s], true, false).unwrap();
+        let gemm = gemm(&spec, &[(0, 4), (1, 5), (2, 8), (3, 5)], [&q, &k, &s], true, Sum::None).unwrap();
         assert_eq!(
             gemm.outer,
             vec![(Extent::Examples(1), [160, 160, 100]), (Extent::Const(4), [40, 40, 25])]

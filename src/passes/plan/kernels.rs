@@ -2,7 +2,7 @@
 
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
-use super::gemm::{Operand, gemm};
+use super::gemm::{Operand, Sum, gemm};
 use super::index::{Affine, IndexMap, linear, through_view};
 use super::lowered::Lowered;
 use super::nest::{NestBuilder, Place, reduced_map};
@@ -19,6 +19,8 @@ use crate::ir::{Level, NodeId};
 pub struct Kernels<'a> {
     pub(super) lowered: &'a Lowered<'a>,
     pub(super) roots: &'a Roots,
+    /// Most examples in a batch.
+    batch: usize,
     /// Forms of convolutions that several kernels share.
     pub(super) conv: Planned,
     /// The buffers.
@@ -33,12 +35,13 @@ pub struct Kernels<'a> {
     pub scalars: Vec<(BufferId, HostScalar)>,
 }
 
-/// Makes a kernel for every stored node.
-pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots) -> Kernels<'a> {
+/// Makes a kernel for every stored node; `batch` is the most examples in a batch.
+pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Kernels<'a> {
     let graph = &lowered.computation.graph;
     let mut plan = Kernels {
         lowered,
         roots,
+        batch,
         conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
@@ -175,7 +178,7 @@ impl Kernels<'_> {
             Kernel::BatchSum => self.batch_sum(id),
             Kernel::Contract(spec) => {
                 let buffer = self.result(id, Arena::Tile);
-                self.contract(id, spec, buffer, false);
+                self.contract(id, spec, buffer, Sum::None);
                 self.buffers.bind(id, buffer, false);
             }
             Kernel::Leaf(leaf) => {
@@ -255,11 +258,19 @@ impl Kernels<'_> {
     fn batch_sum(&mut self, id: NodeId) {
         let input = self.lowered.inputs(id)[0];
         let summed = self.roots.of(input) == Storage::Summed;
+        if let Kernel::Contract(spec) = self.lowered.kernel(input)
+            && summed
+            && self.over_whole_batch(input, spec)
+        {
+            let buffer = self.result(id, Arena::Once);
+            self.contract(input, spec, buffer, Sum::Batch);
+            return self.buffers.bind(id, buffer, false);
+        }
         let made = self.conv.made(input);
         let slots = made.unwrap_or_else(|| self.result(id, Arena::Slots));
         match self.lowered.kernel(input) {
             _ if made.is_some() => {}
-            Kernel::Contract(spec) if summed => self.contract(input, spec, slots, true),
+            Kernel::Contract(spec) if summed => self.contract(input, spec, slots, Sum::Tile),
             Kernel::Leaf(leaf) if summed => self.leaf(input, leaf, slots, WriteMode::Slot),
             _ => self.sum_examples(id, input, slots, summed),
         }
@@ -362,8 +373,23 @@ impl Kernels<'_> {
         Operand { buffer, offset: position.base, strides, example }
     }
 
-    /// The product `id`, into `buffer`; with `sum`, added over the examples into a slot.
-    fn contract(&mut self, id: NodeId, spec: &Contraction, buffer: BufferId, sum: bool) {
+    /// Whether a product that is summed over the batch is made at once for all examples, its rows dealt out to
+    /// the workers: where the partial sums of the slots would be more to write and read again than its
+    /// operands, which then have to be kept for the whole batch.
+    fn over_whole_batch(&self, id: NodeId, spec: &Contraction) -> bool {
+        /// About as many slots as a batch has.
+        const SLOTS: usize = 4;
+        let elements = |id: NodeId| self.lowered.shape(id).iter().product::<usize>();
+        let [a, b] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
+        // An outer product for each example: rows from one operand, columns from the other.
+        let outer = spec.a.iter().all(|label| !spec.b.contains(label) && spec.out.contains(label))
+            && spec.b.iter().all(|label| spec.out.contains(label));
+        let matrix = elements(a) > 1 && elements(b) > 1 && self.lowered.each(a) && self.lowered.each(b);
+        outer && matrix && SLOTS * elements(id) > self.batch * (elements(a) + elements(b))
+    }
+
+    /// The product `id`, into `buffer`, added over the examples as `sum` says.
+    fn contract(&mut self, id: NodeId, spec: &Contraction, buffer: BufferId, sum: Sum) {
         let [left, right] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
         let mut extents: Vec<(u8, usize)> = Vec::new();
         for (labels, node) in [(&spec.a, left), (&spec.b, right)] {
@@ -379,13 +405,14 @@ impl Kernels<'_> {
             buffer,
             offset: 0,
             strides: strides.iter().map(|s| *s as i64).collect(),
-            example: if sum { 0 } else { self.buffers.example_stride(buffer) },
+            example: if sum == Sum::None { self.buffers.example_stride(buffer) } else { 0 },
         };
         let each = self.lowered.each(id);
         let flops = 2 * extents.iter().map(|(_, e)| *e as u64).product::<u64>();
+        let times = if sum == Sum::Batch { self.batch as u64 } else { 1 };
         match gemm(spec, &extents, [&a, &b, &c], each, sum) {
-            Some(gemm) => self.push(Work::Gemm(gemm), vec![id], id, flops),
-            None => self.contract_by_loops(id, spec, &extents, buffer, sum),
+            Some(gemm) => self.push(Work::Gemm(gemm), vec![id], id, flops * times),
+            None => self.contract_by_loops(id, spec, &extents, buffer, sum != Sum::None),
         }
     }
 

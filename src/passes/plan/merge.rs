@@ -1,6 +1,8 @@
 //! Joins neighbouring loop nests over the same loops into one: what one writes the next reads in a register,
 //! and what both read is read once. An optimizer's updates of a parameter and its moments become one pass.
 
+use std::collections::{HashMap, HashSet};
+
 use super::nest::prune;
 use crate::ir::Level;
 use crate::ir::plan::{Buffer, BufferId, Instr, Load, Nest, PlannedKernel, Store, Work, WriteMode};
@@ -32,6 +34,9 @@ pub fn writes(kernel: &PlannedKernel) -> Vec<BufferId> {
 /// Whether a kernel runs for every tile: it loops over examples or adds into slots.
 pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
     let per_example = |b: &BufferId| buffers[b.0 as usize].level == Level::Each;
+    if matches!(&kernel.work, Work::Gemm(gemm) if gemm.whole_batch) {
+        return false;
+    }
     let slot = match &kernel.work {
         Work::Nest(nest) => nest.stores.iter().any(|s| s.mode == WriteMode::Slot),
         Work::Gemm(gemm) => gemm.mode == WriteMode::Slot,
@@ -40,48 +45,131 @@ pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
     slot || reads(kernel).iter().any(per_example) || writes(kernel).iter().any(per_example)
 }
 
-/// Joins what can be joined.
-pub fn merge(kernels: Vec<PlannedKernel>, buffers: &[Buffer]) -> Vec<PlannedKernel> {
-    let mut out: Vec<PlannedKernel> = Vec::new();
+/// Joins what can be joined, then drops what nobody reads; `kept` are the buffers that are read after the step.
+pub fn merge(kernels: Vec<PlannedKernel>, buffers: &[Buffer], kept: &[BufferId]) -> Vec<PlannedKernel> {
+    let mut list = List { kernels: Vec::new(), read: HashMap::new(), written: HashMap::new() };
     for kernel in kernels {
-        match partner(&out, &kernel, buffers) {
-            Some((position, nest)) => {
-                let target = &mut out[position];
-                target.work = Work::Nest(nest);
-                target.flops += kernel.flops;
-                target.dense += kernel.dense;
-                if target.name != kernel.name {
-                    target.name = format!("{}; {}", target.name, kernel.name);
-                }
-                target.nodes.extend(kernel.nodes);
-            }
-            None => out.push(kernel),
-        }
+        let (at, joined) = match list.up(&kernel, buffers) {
+            Some((at, nest)) => (at, Some(nest)),
+            None => match list.down(&kernel, buffers) {
+                Some((at, nest)) => (at, Some(nest)),
+                None => (list.kernels.len(), None),
+            },
+        };
+        list.place(at, kernel, joined);
     }
-    out
+    let mut kernels: Vec<PlannedKernel> = list.kernels.into_iter().flatten().collect();
+    drop_unread(&mut kernels, kept);
+    kernels
 }
 
-/// The latest earlier kernel that this one can be joined to, with the joined nest.
-fn partner(earlier: &[PlannedKernel], kernel: &PlannedKernel, buffers: &[Buffer]) -> Option<(usize, Nest)> {
-    let Work::Nest(nest) = &kernel.work else { return None };
-    if nest.reduced > 0 || nest.dims.is_empty() {
-        return None;
+/// The kernels so far. A kernel that has moved leaves a gap.
+struct List {
+    kernels: Vec<Option<PlannedKernel>>,
+    /// The last kernel that reads a buffer, and the last that writes it.
+    read: HashMap<BufferId, usize>,
+    written: HashMap<BufferId, usize>,
+}
+
+impl List {
+    /// The latest earlier kernel that this one can be moved up to, with the joined nest.
+    fn up(&self, kernel: &PlannedKernel, buffers: &[Buffer]) -> Option<(usize, Nest)> {
+        let nest = plain(kernel)?;
+        let (needs, own) = (reads(kernel), writes(kernel));
+        let near = self.kernels.iter().enumerate().rev().filter_map(|(at, k)| Some((at, k.as_ref()?)));
+        for (at, candidate) in near.take(WINDOW) {
+            if let Work::Nest(first) = &candidate.work
+                && in_tiles(candidate, buffers) == in_tiles(kernel, buffers)
+                && let Some(joined) = join(first, nest)
+            {
+                return Some((at, joined));
+            }
+            // Moving up past a kernel whose result is needed, or overwritten in part, is not possible.
+            if writes(candidate).iter().any(|b| needs.contains(b) || own.contains(b)) {
+                return None;
+            }
+        }
+        None
     }
-    let (needs, own) = (reads(kernel), writes(kernel));
-    for position in (earlier.len().saturating_sub(WINDOW)..earlier.len()).rev() {
-        let candidate = &earlier[position];
-        if let Work::Nest(first) = &candidate.work
-            && in_tiles(candidate, buffers) == in_tiles(kernel, buffers)
-            && let Some(joined) = join(first, nest)
+
+    /// A kernel, however far back, that makes what this one reads and that can be moved down to it: nothing in
+    /// between reads what it writes, or writes what it touches.
+    fn down(&self, kernel: &PlannedKernel, buffers: &[Buffer]) -> Option<(usize, Nest)> {
+        let nest = plain(kernel)?;
+        let needs = reads(kernel);
+        let makers = needs.iter().filter_map(|b| self.written.get(b).copied());
+        makers.into_iter().find_map(|at| {
+            let candidate = self.kernels[at].as_ref()?;
+            let (from, to) = (reads(candidate), writes(candidate));
+            let last = |b: &BufferId| self.written.get(b).is_none_or(|written| *written <= at);
+            let free = to.iter().all(|b| self.read.get(b).is_none_or(|read| *read <= at));
+            let Work::Nest(first) = &candidate.work else { return None };
+            if !free || !from.iter().chain(&to).all(last) {
+                return None;
+            }
+            let same = in_tiles(candidate, buffers) == in_tiles(kernel, buffers);
+            same.then(|| join(first, nest)).flatten().map(|joined| (at, joined))
+        })
+    }
+
+    /// Puts a kernel at the end, or its join with an earlier one where both can stand.
+    fn place(&mut self, at: usize, kernel: PlannedKernel, joined: Option<Nest>) {
+        let Some(nest) = joined else {
+            self.note(at, &kernel);
+            self.kernels.push(Some(kernel));
+            return;
+        };
+        let Some(mut target) = self.kernels[at].take() else { return };
+        // Where the later kernel needs something made in between, the earlier one moves down to it.
+        let needs = reads(&kernel);
+        let moves = needs.iter().any(|b| self.written.get(b).is_some_and(|written| *written > at));
+        target.work = Work::Nest(nest);
+        target.flops += kernel.flops;
+        target.dense += kernel.dense;
+        if target.name != kernel.name {
+            target.name = format!("{}; {}", target.name, kernel.name);
+        }
+        target.nodes.extend(kernel.nodes);
+        let at = if moves { self.kernels.len() } else { at };
+        self.note(at, &target);
+        if moves {
+            self.kernels.push(Some(target));
+        } else {
+            self.kernels[at] = Some(target);
+        }
+    }
+
+    fn note(&mut self, at: usize, kernel: &PlannedKernel) {
+        for buffer in reads(kernel) {
+            let last = self.read.entry(buffer).or_insert(at);
+            *last = at.max(*last);
+        }
+        for buffer in writes(kernel) {
+            let last = self.written.entry(buffer).or_insert(at);
+            *last = at.max(*last);
+        }
+    }
+}
+
+/// The nest of a kernel that may be joined.
+fn plain(kernel: &PlannedKernel) -> Option<&Nest> {
+    match &kernel.work {
+        Work::Nest(nest) if nest.reduced == 0 && !nest.dims.is_empty() => Some(nest),
+        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) => None,
+    }
+}
+
+/// Drops the stores of loop nests that no kernel and nobody after the step reads.
+fn drop_unread(kernels: &mut [PlannedKernel], kept: &[BufferId]) {
+    let read: HashSet<BufferId> = kernels.iter().flat_map(reads).chain(kept.iter().copied()).collect();
+    for kernel in kernels {
+        if let Work::Nest(nest) = &mut kernel.work
+            && nest.stores.iter().any(|store| read.contains(&store.access.buffer))
         {
-            return Some((position, joined));
-        }
-        // Moving up past a kernel whose result is needed, or overwritten in part, is not possible.
-        if writes(candidate).iter().any(|b| needs.contains(b) || own.contains(b)) {
-            return None;
+            nest.stores.retain(|store| read.contains(&store.access.buffer));
+            prune(nest);
         }
     }
-    None
 }
 
 fn join(first: &Nest, second: &Nest) -> Option<Nest> {

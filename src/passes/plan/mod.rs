@@ -51,7 +51,7 @@ pub fn plan(
 ) -> Result<Plan, Diagnostic> {
     let lowered = lowered::Lowered::new(computation)?;
     let roots = roots::decide(&lowered, options.fuse);
-    let mut built = kernels::build(&lowered, &roots);
+    let mut built = kernels::build(&lowered, &roots, options.batch);
     choice::tell(&lowered, &mut built.kernels);
     let value = |built: &kernels::Kernels, node| built.buffers.value(node).0;
     let outputs: Vec<(String, BufferId)> =
@@ -72,7 +72,9 @@ pub fn plan(
     }
     let kernels::Kernels { buffers, kernels, inputs, variables: bound, scalars, .. } = built;
     let mut buffers = buffers.all;
-    let mut kernels = if options.fuse { merge::merge(kernels, &buffers) } else { kernels };
+    let kept: Vec<BufferId> =
+        updates.iter().map(|(.., from)| *from).chain(output_buffers.iter().copied()).collect();
+    let mut kernels = if options.fuse { merge::merge(kernels, &buffers, &kept) } else { kernels };
     let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers);
     let copies = updates::in_place(&mut kernels, &buffers, &schedule, &updates, &output_buffers);
 

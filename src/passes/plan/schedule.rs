@@ -12,6 +12,9 @@ use crate::ir::plan::{Arena, Buffer, BufferId, Extent, KernelId, Phase, PlannedK
 /// A once-kernel with fewer points than this is not worth cutting.
 const CUT_POINTS: usize = 16 * 1024;
 
+/// Nor a product with fewer operations.
+const CUT_FLOPS: u64 = 1 << 20;
+
 /// The phases, and for each kernel the position in the order (phase, group).
 pub struct Schedule {
     /// The phases, without empty ones.
@@ -164,6 +167,8 @@ fn can_cut(kernel: &PlannedKernel) -> bool {
                 .product();
             nest.dims.len() > nest.reduced && points >= CUT_POINTS
         }
-        Work::Gemm(_) | Work::Leaf(_) => false,
+        // Below some tens of microseconds the barrier costs what a second worker saves.
+        Work::Gemm(gemm) => gemm.whole_batch && kernel.flops >= CUT_FLOPS,
+        Work::Leaf(_) => false,
     }
 }

@@ -93,6 +93,15 @@ fn kernel(out: &mut String, plan: &Plan, names: &[String], k: u32, cut: bool) {
     }
 }
 
+/// An extent of a product.
+fn product_extent(gemm: &Gemm, of: &Extent) -> String {
+    match of {
+        Extent::Examples(1) if gemm.whole_batch => "the batch".to_string(),
+        Extent::Examples(n) if gemm.whole_batch => format!("{n} times the batch"),
+        Extent::Examples(_) | Extent::Const(_) => extent(of),
+    }
+}
+
 fn extent(extent: &Extent) -> String {
     match extent {
         Extent::Const(n) => n.to_string(),
@@ -232,8 +241,11 @@ fn scalar_text(scalar: Scalar, args: &[&str]) -> String {
 
 fn gemm_text(out: &mut String, gemm: &Gemm, names: &[String]) {
     if !gemm.outer.is_empty() {
-        let loops: Vec<String> =
-            gemm.outer.iter().map(|(e, steps)| format!("{} (steps {steps:?})", extent(e))).collect();
+        let loops: Vec<String> = gemm
+            .outer
+            .iter()
+            .map(|(e, steps)| format!("{} (steps {steps:?})", product_extent(gemm, e)))
+            .collect();
         let _ = writeln!(out, "    for {}", loops.join(", "));
     }
     let matrix = |m: &Matrix| {
@@ -247,9 +259,9 @@ fn gemm_text(out: &mut String, gemm: &Gemm, names: &[String]) {
     let _ = writeln!(
         out,
         "    matrix product [{} x {}] over {}: {} {sign} {} * {}",
-        extent(&gemm.m),
-        extent(&gemm.n),
-        extent(&gemm.k),
+        product_extent(gemm, &gemm.m),
+        product_extent(gemm, &gemm.n),
+        product_extent(gemm, &gemm.k),
         matrix(&gemm.c),
         matrix(&gemm.a),
         matrix(&gemm.b)
