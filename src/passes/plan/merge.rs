@@ -49,14 +49,14 @@ pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
 pub fn merge(kernels: Vec<PlannedKernel>, buffers: &[Buffer], kept: &[BufferId]) -> Vec<PlannedKernel> {
     let mut list = List { kernels: Vec::new(), read: HashMap::new(), written: HashMap::new() };
     for kernel in kernels {
-        let (at, joined) = match list.up(&kernel, buffers) {
-            Some((at, nest)) => (at, Some(nest)),
-            None => match list.down(&kernel, buffers) {
-                Some((at, nest)) => (at, Some(nest)),
-                None => (list.kernels.len(), None),
-            },
-        };
-        list.place(at, kernel, joined);
+        if let Some((at, nest)) = list.up(&kernel, buffers) {
+            list.join(at, at, kernel, nest);
+        } else if let Some((at, nest)) = list.down(&kernel, buffers) {
+            list.join(at, list.kernels.len(), kernel, nest);
+        } else {
+            list.note(list.kernels.len(), &kernel);
+            list.kernels.push(Some(kernel));
+        }
     }
     let mut kernels: Vec<PlannedKernel> = list.kernels.into_iter().flatten().collect();
     drop_unread(&mut kernels, kept);
@@ -112,17 +112,9 @@ impl List {
         })
     }
 
-    /// Puts a kernel at the end, or its join with an earlier one where both can stand.
-    fn place(&mut self, at: usize, kernel: PlannedKernel, joined: Option<Nest>) {
-        let Some(nest) = joined else {
-            self.note(at, &kernel);
-            self.kernels.push(Some(kernel));
-            return;
-        };
-        let Some(mut target) = self.kernels[at].take() else { return };
-        // Where the later kernel needs something made in between, the earlier one moves down to it.
-        let needs = reads(&kernel);
-        let moves = needs.iter().any(|b| self.written.get(b).is_some_and(|written| *written > at));
+    /// Puts the join of a kernel with the one at `from` to the place `to`.
+    fn join(&mut self, from: usize, to: usize, kernel: PlannedKernel, nest: Nest) {
+        let Some(mut target) = self.kernels[from].take() else { return };
         target.work = Work::Nest(nest);
         target.flops += kernel.flops;
         target.dense += kernel.dense;
@@ -130,12 +122,11 @@ impl List {
             target.name = format!("{}; {}", target.name, kernel.name);
         }
         target.nodes.extend(kernel.nodes);
-        let at = if moves { self.kernels.len() } else { at };
-        self.note(at, &target);
-        if moves {
+        self.note(to, &target);
+        if to == self.kernels.len() {
             self.kernels.push(Some(target));
         } else {
-            self.kernels[at] = Some(target);
+            self.kernels[to] = Some(target);
         }
     }
 
