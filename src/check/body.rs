@@ -108,11 +108,13 @@ impl<'a> Checker<'a> {
             return;
         }
         let mut parameters = 0;
-        for (i, variable) in self.variables.iter().enumerate() {
-            let own = variable.path.strip_prefix(&path).and_then(|rest| rest.strip_prefix('.'));
-            if own.is_some_and(|rest| !rest.contains('.'))
+        let prefix = path + ".";
+        let below = self.by_path.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
+        for (path, id) in below {
+            let variable = &self.variables[id.0 as usize];
+            if !path[prefix.len()..].contains('.')
                 && variable.kind == VariableKind::Param
-                && self.g.counted.insert(VariableId(i as u32))
+                && self.g.counted.insert(*id)
             {
                 parameters += variable.ty.shape.elements();
             }
