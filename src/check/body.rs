@@ -1,5 +1,6 @@
 //! Bodies of layers: statements, parameters, states, results.
 
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use super::call::{Actual, How};
@@ -107,11 +108,13 @@ impl<'a> Checker<'a> {
             return;
         }
         let mut parameters = 0;
-        for (i, variable) in self.variables.iter().enumerate() {
-            let own = variable.path.strip_prefix(&path).and_then(|rest| rest.strip_prefix('.'));
-            if own.is_some_and(|rest| !rest.contains('.'))
+        let prefix = path + ".";
+        let below = self.by_path.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
+        for (path, id) in below {
+            let variable = &self.variables[id.0 as usize];
+            if !path[prefix.len()..].contains('.')
                 && variable.kind == VariableKind::Param
-                && self.g.counted.insert(VariableId(i as u32))
+                && self.g.counted.insert(*id)
             {
                 parameters += variable.ty.shape.elements();
             }
@@ -370,22 +373,18 @@ impl<'a> Checker<'a> {
 
     /// Copies a node with all it needs into a graph of its own.
     fn extract(&mut self, node: NodeId, span: Span) -> Eval<(Graph, NodeId)> {
-        let mut needed = vec![false; node.index() + 1];
-        needed[node.index()] = true;
-        for i in (0..=node.index()).rev() {
-            if needed[i] {
-                for input in &self.g.b.graph[NodeId(i as u32)].inputs {
-                    needed[input.index()] = true;
-                }
-            }
+        // Only what the node reaches is walked: the graph around it may be a whole step.
+        let mut needed = BTreeSet::from([node]);
+        let mut open = vec![node];
+        while let Some(id) = open.pop() {
+            open.extend(self.g.b.graph[id].inputs.iter().copied().filter(|input| needed.insert(*input)));
         }
         let mut out = GraphState::default();
-        let mut map = vec![NodeId(0); needed.len()];
+        let mut map: HashMap<NodeId, NodeId> = HashMap::new();
         let unfit = |source: &crate::ir::Node| {
             source.level == Level::Each || source.op.name == "variable" || source.op.name == "step"
         };
-        let graph = &self.g.b.graph;
-        if graph.iter().take(needed.len()).any(|(id, source)| needed[id.index()] && unfit(source)) {
+        if needed.iter().any(|id| unfit(&self.g.b.graph[*id])) {
             let problem = self
                 .problem_at(
                     span,
@@ -396,16 +395,14 @@ impl<'a> Checker<'a> {
                 .help("use numbers and initialisers such as `zeros()` or `glorot_uniform()`");
             return Err(self.report(problem));
         }
-        for (id, source) in self.g.b.graph.iter().take(needed.len()) {
-            if !needed[id.index()] {
-                continue;
-            }
-            let inputs: Vec<NodeId> = source.inputs.iter().map(|input| map[input.index()]).collect();
+        for id in needed {
+            let source = &self.g.b.graph[id];
+            let inputs: Vec<NodeId> = source.inputs.iter().map(|input| map[input]).collect();
             out.b.span.0 = source.span;
             out.b.scope.clone_from(&source.scope);
-            map[id.index()] = out.b.add(source.op, &inputs, source.attrs.clone());
+            map.insert(id, out.b.add(source.op, &inputs, source.attrs.clone()));
         }
-        Ok((out.b.graph, map[node.index()]))
+        Ok((out.b.graph, map[&node]))
     }
 
     /// The value of a variable as it stands at this point of the step.
@@ -472,8 +469,9 @@ impl<'a> Checker<'a> {
         if !self.g.training {
             return Ok(());
         }
-        self.g.states.insert(id, node);
-        self.g.updates.retain(|update| update.variable != id);
+        if self.g.states.insert(id, node).is_some() {
+            self.g.updates.retain(|update| update.variable != id);
+        }
         self.g.updates.push(Update { variable: id, value: node });
         Ok(())
     }

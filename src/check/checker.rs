@@ -1,6 +1,6 @@
 //! The state of a check, and how errors are reported and nodes are added.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::program::{ItemRef, Program};
@@ -64,7 +64,7 @@ pub struct Checker<'a> {
     /// Where each table is declared.
     pub table_spans: Vec<Span>,
     pub variables: Vec<Variable>,
-    pub by_path: HashMap<String, VariableId>,
+    pub by_path: BTreeMap<String, VariableId>,
     pub models: Vec<ModelGraph>,
     /// Models that have been elaborated, or have failed to be.
     pub modelled: HashSet<(usize, String)>,
@@ -105,7 +105,7 @@ impl<'a> Checker<'a> {
             table_ids: HashMap::new(),
             table_spans: Vec::new(),
             variables: Vec::new(),
-            by_path: HashMap::new(),
+            by_path: BTreeMap::new(),
             models: Vec::new(),
             modelled: HashSet::new(),
             g: GraphState::default(),

@@ -1,6 +1,6 @@
 //! `optimizer` statements: which parameters are trained, by what, and the update of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::builtins::reaches;
@@ -18,7 +18,7 @@ use crate::syntax::ast::{DefKind, Train};
 /// An optimizer with the parameters that it is for; `None` for all.
 pub struct Chosen<'a> {
     instance: Rc<Instance<'a>>,
-    selected: Option<Vec<VariableId>>,
+    selected: Option<HashSet<VariableId>>,
     span: Span,
 }
 
@@ -58,7 +58,10 @@ impl<'a> Checker<'a> {
             });
             let selected = selector.map(|selector| self.select(selector)).transpose();
             match (instance, selected) {
-                (Ok(instance), Ok(selected)) => chosen.push(Chosen { instance, selected, span: *span }),
+                (Ok(instance), Ok(selected)) => {
+                    let selected = selected.map(HashSet::from_iter);
+                    chosen.push(Chosen { instance, selected, span: *span });
+                }
                 _ => failed = true,
             }
         }

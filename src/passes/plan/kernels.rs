@@ -1,5 +1,7 @@
 //! The kernels of a step, in the order of the nodes whose values they store.
 
+use std::collections::HashMap;
+
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
 use super::gemm::{Operand, Sum, gemm};
@@ -14,6 +16,7 @@ use crate::ir::plan::{
     Access, Arena, BufferId, Extent, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work, WriteMode,
 };
 use crate::ir::{Level, NodeId};
+use crate::ty::Type;
 
 /// All kernels and buffers of a step, before they have an order of phases or places in memory.
 pub struct Kernels<'a> {
@@ -31,6 +34,7 @@ pub struct Kernels<'a> {
     pub inputs: Vec<(BufferId, usize)>,
     /// Variables.
     pub variables: Vec<(VariableId, BufferId)>,
+    known: HashMap<VariableId, BufferId>,
     /// Numbers that the executor provides.
     pub scalars: Vec<(BufferId, HostScalar)>,
 }
@@ -47,6 +51,7 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Ke
         kernels: Vec::new(),
         inputs: Vec::new(),
         variables: Vec::new(),
+        known: HashMap::new(),
         scalars: Vec::new(),
     };
     for id in graph.ids() {
@@ -77,19 +82,21 @@ impl Kernels<'_> {
                     buffer
                 }
             },
-            Source::Variable(variable) => match self.variables.iter().find(|(v, _)| v == variable) {
-                Some((_, buffer)) => *buffer,
-                None => {
-                    let name = format!("variable {}", variable.0);
-                    let buffer = self.buffers.add(ty, Level::Once, Arena::Variables, name);
-                    self.variables.push((*variable, buffer));
-                    buffer
-                }
-            },
+            Source::Variable(variable) => self.variable(*variable, ty),
             Source::Step => self.scalar(id, HostScalar::Step),
             Source::BatchSize => self.scalar(id, HostScalar::BatchSize),
         };
         self.buffers.bind(id, buffer, false);
+    }
+
+    /// The buffer of a variable.
+    pub fn variable(&mut self, variable: VariableId, ty: &Type) -> BufferId {
+        let (buffers, all) = (&mut self.buffers, &mut self.variables);
+        *self.known.entry(variable).or_insert_with(|| {
+            let buffer = buffers.add(ty, Level::Once, Arena::Variables, format!("variable {}", variable.0));
+            all.push((variable, buffer));
+            buffer
+        })
     }
 
     fn scalar(&mut self, id: NodeId, scalar: HostScalar) -> BufferId {

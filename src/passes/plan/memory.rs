@@ -1,6 +1,8 @@
 //! Places in memory: every buffer gets an offset in its arena; values of a tile share memory where their
 //! lives do not overlap.
 
+use std::collections::BTreeMap;
+
 use super::merge::{reads, writes};
 use crate::ir::plan::{ARENAS, Arena, Buffer, BufferId, Load, Phase, PlannedKernel, Work, WriteMode};
 
@@ -79,41 +81,102 @@ fn share_tile(order: &[&PlannedKernel], buffers: &mut [Buffer], bytes: impl Fn(&
     let mut starts: Vec<usize> =
         (0..buffers.len()).filter(|b| buffers[*b].arena == Arena::Tile && first[*b] != usize::MAX).collect();
     starts.sort_by_key(|b| first[*b]);
-    // Live ranges of memory: (offset, end, last use), sorted by offset.
-    let mut live: Vec<(usize, usize, usize)> = Vec::new();
-    let mut high = 0;
+    let mut room = Room::new(order.len());
     for b in starts {
-        live.retain(|(_, _, until)| *until >= first[b]);
+        room.advance(first[b]);
         let size = bytes(&buffers[b]);
         let dying = overwritten(order[first[b]], BufferId(b as u32))
             .map(|BufferId(c)| c as usize)
             .filter(|c| buffers[*c].arena == Arena::Tile && first[*c] < first[b] && last[*c] == first[b])
             .filter(|c| bytes(&buffers[*c]) == size && buffers[*c].ty.dtype == buffers[b].ty.dtype)
-            .find(|c| {
-                live.iter().any(|(offset, _, until)| *offset == buffers[*c].offset && *until == first[b])
-            });
-        if let Some(c) = dying {
-            let offset = buffers[c].offset;
-            for range in live.iter_mut().filter(|(start, ..)| *start == offset) {
-                range.2 = last[b];
-            }
-            buffers[b].offset = offset;
-            continue;
-        }
-        let mut offset = 0;
-        let mut position = live.len();
-        for (i, (start, end, _)) in live.iter().enumerate() {
-            if offset + size <= *start {
-                position = i;
-                break;
-            }
-            offset = offset.max(*end);
-        }
-        live.insert(position, (offset, offset + size, last[b]));
-        buffers[b].offset = offset;
-        high = high.max(offset + size);
+            .find(|c| room.ends(buffers[*c].offset) == Some(first[b]));
+        buffers[b].offset = match dying {
+            Some(c) => room.prolong(buffers[c].offset, last[b]),
+            None => room.take(size, last[b]),
+        };
     }
-    high
+    room.high
+}
+
+/// Memory over the kernels of a phase: what is taken and until which kernel, and the gaps between.
+struct Room {
+    /// Start to end and last use.
+    taken: BTreeMap<usize, (usize, usize)>,
+    /// Start to end; the last one has no end.
+    gaps: BTreeMap<usize, usize>,
+    /// For each kernel the starts of what may end with it.
+    ending: Vec<Vec<usize>>,
+    /// The first kernel whose memory has not been given back.
+    now: usize,
+    /// The end of the highest range that was ever taken.
+    high: usize,
+}
+
+impl Room {
+    fn new(kernels: usize) -> Room {
+        Room {
+            taken: BTreeMap::new(),
+            gaps: BTreeMap::from([(0, usize::MAX)]),
+            ending: vec![Vec::new(); kernels],
+            now: 0,
+            high: 0,
+        }
+    }
+
+    /// Gives back what was last used before kernel `at`.
+    fn advance(&mut self, at: usize) {
+        for kernel in self.now..at {
+            for start in std::mem::take(&mut self.ending[kernel]) {
+                if self.ends(start) == Some(kernel)
+                    && let Some((end, _)) = self.taken.remove(&start)
+                {
+                    self.give(start, end);
+                }
+            }
+        }
+        self.now = self.now.max(at);
+    }
+
+    fn give(&mut self, mut start: usize, mut end: usize) {
+        if let Some((before, until)) = self.gaps.range(..start).next_back().map(|(s, e)| (*s, *e))
+            && until == start
+        {
+            self.gaps.remove(&before);
+            start = before;
+        }
+        if let Some(after) = self.gaps.remove(&end) {
+            end = after;
+        }
+        self.gaps.insert(start, end);
+    }
+
+    /// The last use of what starts here.
+    fn ends(&self, start: usize) -> Option<usize> {
+        self.taken.get(&start).map(|(_, last)| *last)
+    }
+
+    /// Keeps what starts here until another kernel.
+    fn prolong(&mut self, start: usize, last: usize) -> usize {
+        if let Some(range) = self.taken.get_mut(&start) {
+            range.1 = last;
+            self.ending[last].push(start);
+        }
+        start
+    }
+
+    /// The lowest gap that is large enough.
+    fn take(&mut self, size: usize, last: usize) -> usize {
+        let fits = self.gaps.iter().find(|(start, end)| *end - *start >= size);
+        let (start, end) = fits.map_or((self.high, usize::MAX), |(start, end)| (*start, *end));
+        self.gaps.remove(&start);
+        if end > start + size {
+            self.gaps.insert(start + size, end);
+        }
+        self.taken.insert(start, (start + size, last));
+        self.ending[last].push(start);
+        self.high = self.high.max(start + size);
+        start
+    }
 }
 
 /// The buffers that a loop nest reads only at the very place where it writes `target`: their memory can

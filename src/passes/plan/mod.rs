@@ -60,14 +60,7 @@ pub fn plan(
     let mut updates: Vec<(VariableId, BufferId, BufferId)> = Vec::new();
     for update in &computation.updates {
         let from = value(&built, update.value);
-        let known = built.variables.iter().find(|(v, _)| *v == update.variable).map(|(_, b)| *b);
-        let to = known.unwrap_or_else(|| {
-            let ty = &variables[update.variable.0 as usize];
-            let name = format!("variable {}", update.variable.0);
-            let buffer = built.buffers.add(ty, crate::ir::Level::Once, Arena::Variables, name);
-            built.variables.push((update.variable, buffer));
-            buffer
-        });
+        let to = built.variable(update.variable, &variables[update.variable.0 as usize]);
         updates.push((update.variable, to, from));
     }
     let kernels::Kernels { buffers, kernels, inputs, variables: bound, scalars, .. } = built;

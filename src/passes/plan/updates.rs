@@ -1,5 +1,7 @@
 //! Where new values of variables are written: in place where nothing reads the old value afterwards.
 
+use std::collections::HashMap;
+
 use super::merge::{reads, writes};
 use super::schedule::Schedule;
 use crate::ir::computation::VariableId;
@@ -14,55 +16,81 @@ pub fn in_place(
     updates: &[(VariableId, BufferId, BufferId)],
     outputs: &[BufferId],
 ) -> Vec<(BufferId, BufferId)> {
+    let uses = Uses::new(kernels, buffers.len());
+    let mut times = vec![0usize; buffers.len()];
+    updates.iter().for_each(|(.., value)| times[value.0 as usize] += 1);
     let mut copies = Vec::new();
-    let mut redirected: Vec<(BufferId, BufferId)> = Vec::new();
+    let mut redirected: HashMap<BufferId, BufferId> = HashMap::new();
     for (_, variable, value) in updates {
-        let shared = updates.iter().filter(|(_, _, other)| other == value).count() > 1;
+        let shared = times[value.0 as usize] > 1;
         let computed = buffers[value.0 as usize].arena == Arena::Once;
         if value == variable {
             continue;
         }
-        if computed && !shared && !outputs.contains(value) && is_safe(kernels, schedule, *variable, *value) {
-            redirected.push((*value, *variable));
+        if computed
+            && !shared
+            && !outputs.contains(value)
+            && uses.is_safe(kernels, schedule, *variable, *value)
+        {
+            redirected.insert(*value, *variable);
         } else {
             copies.push((*value, *variable));
         }
     }
-    for (from, to) in redirected {
-        for kernel in kernels.iter_mut() {
-            rename(kernel, from, to);
-        }
+    for kernel in kernels.iter_mut() {
+        rename(kernel, &redirected);
     }
     copies
 }
 
-/// Whether the one kernel that makes `value` may write it over `variable`: all other readers of the variable
-/// have run, and the kernel itself reads the variable at no other place than where it writes.
-fn is_safe(kernels: &[PlannedKernel], schedule: &Schedule, variable: BufferId, value: BufferId) -> bool {
-    let writers: Vec<usize> = (0..kernels.len()).filter(|k| writes(&kernels[*k]).contains(&value)).collect();
-    let [writer] = writers[..] else { return false };
-    let Work::Nest(nest) = &kernels[writer].work else { return false };
-    if nest.reduced > 0 {
-        return false;
-    }
-    let Some(store) = nest.stores.iter().find(|s| s.access.buffer == value) else { return false };
-    if store.mode != WriteMode::Overwrite {
-        return false;
-    }
-    let same_place = |access: &crate::ir::plan::Access| {
-        access.offset == store.access.offset && access.strides == store.access.strides
-    };
-    let own_reads = nest.loads.iter().filter(|l| l.access.buffer == variable).all(|l| same_place(&l.access));
-    let others = (0..kernels.len())
-        .filter(|k| *k != writer && reads(&kernels[*k]).contains(&variable))
-        .all(|k| schedule.when[k] < schedule.when[writer]);
-    own_reads && others
+/// Which kernels read and write each buffer.
+struct Uses {
+    readers: Vec<Vec<usize>>,
+    writers: Vec<Vec<usize>>,
 }
 
-fn rename(kernel: &mut PlannedKernel, from: BufferId, to: BufferId) {
+impl Uses {
+    fn new(kernels: &[PlannedKernel], buffers: usize) -> Uses {
+        let mut uses = Uses { readers: vec![Vec::new(); buffers], writers: vec![Vec::new(); buffers] };
+        for (k, kernel) in kernels.iter().enumerate() {
+            reads(kernel).iter().for_each(|b| uses.readers[b.0 as usize].push(k));
+            writes(kernel).iter().for_each(|b| uses.writers[b.0 as usize].push(k));
+        }
+        uses
+    }
+
+    /// Whether the one kernel that makes `value` may write it over `variable`: all other readers of the
+    /// variable have run, and the kernel itself reads the variable at no other place than where it writes.
+    fn is_safe(
+        &self,
+        kernels: &[PlannedKernel],
+        schedule: &Schedule,
+        variable: BufferId,
+        value: BufferId,
+    ) -> bool {
+        let [writer] = self.writers[value.0 as usize][..] else { return false };
+        let Work::Nest(nest) = &kernels[writer].work else { return false };
+        if nest.reduced > 0 {
+            return false;
+        }
+        let Some(store) = nest.stores.iter().find(|s| s.access.buffer == value) else { return false };
+        if store.mode != WriteMode::Overwrite {
+            return false;
+        }
+        let same_place = |access: &crate::ir::plan::Access| {
+            access.offset == store.access.offset && access.strides == store.access.strides
+        };
+        let own_reads =
+            nest.loads.iter().filter(|l| l.access.buffer == variable).all(|l| same_place(&l.access));
+        let mut others = self.readers[variable.0 as usize].iter().filter(|k| **k != writer);
+        own_reads && others.all(|k| schedule.when[*k] < schedule.when[writer])
+    }
+}
+
+fn rename(kernel: &mut PlannedKernel, redirected: &HashMap<BufferId, BufferId>) {
     let swap = |buffer: &mut BufferId| {
-        if *buffer == from {
-            *buffer = to;
+        if let Some(to) = redirected.get(buffer) {
+            *buffer = *to;
         }
     };
     match &mut kernel.work {
