@@ -26,14 +26,14 @@ fn variable_types(c: &Computation, sample: &Sample) -> Vec<Type> {
 
 /// How a graph is compiled.
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    bare: bool,
-    threads: usize,
-    tile: Option<usize>,
+pub struct Way {
+    pub bare: bool,
+    pub threads: usize,
+    pub tile: Option<usize>,
 }
 
 /// The results of a computation compiled and run for one step: outputs, then updated variables.
-fn run_compiled(c: &Computation, sample: &Sample, way: Way) -> Result<Vec<Vec<f32>>, Diagnostic> {
+pub fn run_compiled(c: &Computation, sample: &Sample, way: Way) -> Result<Vec<Vec<f32>>, Diagnostic> {
     let options = if way.bare { passes::Options::bare() } else { passes::Options::default() };
     let (simple, _) = passes::run(c.clone(), &options)?;
     let types = variable_types(c, sample);
@@ -65,7 +65,7 @@ fn run_compiled(c: &Computation, sample: &Sample, way: Way) -> Result<Vec<Vec<f3
 }
 
 /// The results of the interpreter, each as one list of numbers.
-fn interpreted(c: &Computation, sample: &Sample) -> Vec<Vec<f64>> {
+pub fn interpreted(c: &Computation, sample: &Sample) -> Vec<Vec<f64>> {
     let roots: Vec<NodeId> = c.roots().collect();
     let values = sample.evaluate(&c.graph, &roots);
     let flat = |arrays: &[Array]| arrays.iter().flat_map(|array| array.data.iter().copied()).collect();
@@ -73,7 +73,7 @@ fn interpreted(c: &Computation, sample: &Sample) -> Vec<Vec<f64>> {
 }
 
 /// The batch with every float moved by about the rounding of f32: how much a result depends on that.
-fn moved(sample: &Sample, seed: u64) -> Sample {
+pub fn moved(sample: &Sample, seed: u64) -> Sample {
     let mut random = Lcg(seed);
     let mut moved = sample.clone();
     let floats = moved.variables.iter_mut().chain(moved.inputs.iter_mut().flatten());
@@ -85,7 +85,7 @@ fn moved(sample: &Sample, seed: u64) -> Sample {
 
 /// Asserts that results agree, element by element, to the precision that f32 has at the size of the tensor
 /// and at the steepness of the function.
-fn assert_near(exact: &[f64], shaken: &[Vec<f64>], found: &[f32], note: &str) {
+pub fn assert_near(exact: &[f64], shaken: &[Vec<f64>], found: &[f32], note: &str) {
     assert_eq!(exact.len(), found.len(), "{note}: number of elements");
     let size = exact.iter().fold(1.0, |size: f64, x| size.max(x.abs()));
     for (i, (x, y)) in exact.iter().zip(found).enumerate() {

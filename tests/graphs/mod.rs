@@ -2,6 +2,7 @@
 
 mod autodiff;
 mod compiled;
+mod convolutions;
 mod harness;
 mod interp;
 mod passes;

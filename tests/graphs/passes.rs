@@ -231,6 +231,35 @@ fn simplify_pools_before_the_bias_and_the_relu() {
 }
 
 #[test]
+fn conv_pool_joins_convolution_bias_relu_and_pool() {
+    // As simplify leaves it, with the gradients of the image, the weights and the bias.
+    insta::assert_snapshot!(shown(
+        "conv-pool",
+        "%0 = input {index: 0} : each f32[6, 6, 2]
+         %1 = input {index: 1} : each f32[2, 2, 4]
+         %2 = variable {id: 0} : once f32[3, 3, 2, 4]
+         %3 = variable {id: 1} : once f32[4]
+         %4 = conv2d %0, %2 : each f32[4, 4, 4]
+         %5 = max_pool2d %4 {stride: [2, 2], size: [2, 2]} : each f32[2, 2, 4]
+         %6 = broadcast %3 : once f32[2, 2, 4]
+         %7 = add %5, %6 : each f32[2, 2, 4]
+         %8 = constant {value: 0.0} : once f32
+         %9 = broadcast %8 : once f32[2, 2, 4]
+         %10 = maximum %7, %9 : each f32[2, 2, 4]
+         %11 = lt %9, %7 : each bool[2, 2, 4]
+         %12 = select %11, %1, %9 : each f32[2, 2, 4]
+         %13 = max_pool2d_grad %4, %12 {stride: [2, 2], size: [2, 2]} : each f32[4, 4, 4]
+         %14 = conv2d_weight_grad %0, %13 {size: [3, 3]} : each f32[3, 3, 2, 4]
+         %15 = conv2d_input_grad %13, %2 {size: [6, 6]} : each f32[6, 6, 2]
+         %16 = sum %12 {axes: [0, 1]} : each f32[4]
+         output y = %10
+         output dw = %14
+         output dx = %15
+         output db = %16"
+    ));
+}
+
+#[test]
 fn cse_computes_equal_values_once() {
     insta::assert_snapshot!(shown(
         "cse",

@@ -1,0 +1,158 @@
+//! Random convolutional networks: convolutions, pools, biases and activations in all orders, with the gradients
+//! of everything, through the interpreter and compiled code. At least a sixth of the networks have a part that
+//! the pass `conv-pool` joins.
+
+use nnc::ir::computation::VariableId;
+use nnc::ir::{Builder, Computation, NodeId};
+use nnc::ops::{self, Windows};
+use nnc::passes::{self, autodiff::gradients};
+use nnc::ty::{Shape, Type};
+
+use super::compiled::{Way, assert_near, interpreted, moved, run_compiled};
+use super::harness::{Lcg, Sample, assert_same};
+
+/// A network under construction.
+struct Network {
+    b: Builder,
+    random: Lcg,
+    variables: u32,
+    leaves: Vec<NodeId>,
+}
+
+impl Network {
+    fn variable(&mut self, shape: &[usize]) -> NodeId {
+        let id = ops::variable(&mut self.b, VariableId(self.variables), &Shape::of(shape));
+        self.variables += 1;
+        self.leaves.push(id);
+        id
+    }
+
+    fn convolution(&mut self, x: NodeId) -> NodeId {
+        let [h, w, channels] = self.b.shape(x)[..] else { return x };
+        let size = self.random.pick(&[[3, 3], [3, 3], [5, 5], [1, 1], [2, 3]]);
+        let stride = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 2], [1, 2]]);
+        let pad = self.random.pick(&[[0, 0], [0, 0], [1, 1], [2, 1]]);
+        let dilation = self.random.pick(&[[1, 1], [1, 1], [1, 1], [2, 1]]);
+        if (0..2).any(|d| [h, w][d] + pad[d] < dilation[d] * (size[d] - 1) + 3) {
+            return x;
+        }
+        let groups = if channels % 2 == 0 { self.random.pick(&[1, 1, 1, 1, 1, 2]) } else { 1 };
+        let count = self.random.pick(&[1, 2, 6, 16, 17, 32, 40]) * groups;
+        let weights = self.variable(&[size[0], size[1], channels / groups, count]);
+        let windows = Windows { stride, low: pad, high: [0, 0], dilation };
+        // Weights of the size that layers have, so that values stay about 1.
+        let fan = (size[0] * size[1] * channels / groups) as f64;
+        let weights = ops::scale(&mut self.b, weights, fan.sqrt().recip());
+        let y = ops::conv2d(&mut self.b, x, weights, &windows, groups);
+        let bias = self.variable(&[count]);
+        let bias = ops::broadcast_like(&mut self.b, bias, y);
+        match self.random.below(4) {
+            0 => y,
+            _ => ops::add(&mut self.b, y, bias),
+        }
+    }
+
+    fn activation(&mut self, x: NodeId) -> NodeId {
+        match self.random.below(7) {
+            0 => ops::tanh(&mut self.b, x),
+            1 => x,
+            _ => {
+                let zero = ops::zeros_like(&mut self.b, x);
+                ops::maximum(&mut self.b, x, zero)
+            }
+        }
+    }
+
+    fn pool(&mut self, x: NodeId) -> NodeId {
+        let size = self.random.pick(&[[2, 2], [2, 2], [2, 2], [3, 3], [1, 2], [2, 1]]);
+        let stride = if self.random.below(8) == 0 { [1, 2] } else { size };
+        if (0..2).any(|d| self.b.shape(x)[d] < size[d]) {
+            return x;
+        }
+        let windows = Windows { stride, ..Windows::default() };
+        match self.random.below(6) {
+            0 => ops::sum_pool2d(&mut self.b, x, size, &windows),
+            _ => ops::max_pool2d(&mut self.b, x, size, &windows),
+        }
+    }
+
+    /// A network with the gradients of its weights, and sometimes of its input.
+    fn draw(seed: u64) -> Computation {
+        let mut random = Lcg(seed);
+        let [h, w] = [6 + random.below(9), 6 + random.below(9)];
+        let channels = random.pick(&[1, 3, 8, 16, 24]);
+        let mut b = Builder::default();
+        let image = ops::input(&mut b, 0, &Type::f32(Shape::of(&[h, w, channels])));
+        let mut network = Network { b, random, variables: 0, leaves: Vec::new() };
+        let mut x = image;
+        for _ in 0..1 + seed % 2 {
+            x = network.convolution(x);
+            if network.random.below(2) == 0 {
+                x = network.activation(x);
+                x = network.pool(x);
+            } else {
+                x = network.pool(x);
+                x = network.activation(x);
+            }
+        }
+        let mut wanted = network.leaves.clone();
+        if network.random.below(3) == 0 {
+            wanted.push(image);
+        }
+        let b = &mut network.b;
+        // Different weights for all elements, so that no gradient is like another.
+        let shape = b.shape(x).clone();
+        let factor = ops::input(b, 1, &Type::f32(shape.clone()));
+        let product = ops::mul(b, x, factor);
+        let all: Vec<usize> = (0..shape.rank()).collect();
+        let loss = ops::sum(b, product, &all);
+        let found = gradients(b, loss, &wanted);
+        let slopes = found.into_iter().enumerate().map(|(i, node)| (format!("slope {i}"), node));
+        let outputs = [("y".to_string(), x)].into_iter().chain(slopes).collect();
+        Computation { graph: network.b.graph, outputs, updates: Vec::new() }
+    }
+}
+
+fn batch(seed: u64) -> usize {
+    [1, 2, 3, 5, 7, 9][seed as usize % 6]
+}
+
+const NETWORKS: u64 = 120;
+
+#[test]
+fn compiled_networks_agree_with_the_interpreter() {
+    for seed in 0..NETWORKS {
+        let c = Network::draw(seed);
+        let sample = Sample::draw(&c.graph, batch(seed), seed);
+        let exact = interpreted(&c, &sample);
+        let shaken: Vec<_> = (0..3).map(|i| interpreted(&c, &moved(&sample, 10 * seed + i))).collect();
+        let tile = [None, Some(1), Some(2)][seed as usize % 3];
+        let run = |threads, bare| {
+            let way = Way { bare, threads, tile };
+            run_compiled(&c, &sample, way).unwrap_or_else(|bad| panic!("network {seed}: {}", bad.title))
+        };
+        let (passes, bare) = (run(1, false), run(1, true));
+        for (i, x) in exact.iter().enumerate() {
+            let shaken: Vec<_> = shaken.iter().map(|results| results[i].clone()).collect();
+            assert_near(x, &shaken, &passes[i], &format!("network {seed}, result {i}"));
+            assert_near(x, &shaken, &bare[i], &format!("network {seed} without passes, result {i}"));
+        }
+        let bits = |all: &[Vec<f32>]| all.iter().flatten().map(|x| x.to_bits()).collect::<Vec<_>>();
+        for threads in [2, 3, 4, 8] {
+            assert!(bits(&passes) == bits(&run(threads, false)), "network {seed} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn passes_keep_the_values_of_networks_and_join_many() {
+    let mut joined = 0;
+    for seed in 0..NETWORKS {
+        let before = Network::draw(seed);
+        let sample = Sample::draw(&before.graph, batch(seed), seed);
+        let (after, _) = passes::run(before.clone(), &passes::Options::default()).expect("the passes run");
+        assert_same(&before, &after, &sample, 1e-9, &format!("network {seed}"));
+        joined += usize::from(after.graph.iter().any(|(_, node)| node.op.name == "conv_pool2d"));
+    }
+    assert!(joined as u64 > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
+}
