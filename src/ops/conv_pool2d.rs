@@ -112,13 +112,13 @@ fn pooled(call: &RefCall) -> (ConvPool, Vec<f64>, Vec<Option<usize>>) {
     let [high, wide] = spec.pooled;
     let (mut values, mut places) = (Vec::new(), Vec::new());
     for (y, x) in (0..high).flat_map(|y| (0..wide).map(move |x| (y, x))) {
-        for c in 0..channels {
+        for (c, bias) in bias.iter().enumerate() {
             let taps = (0..spec.pool[0]).flat_map(|dy| (0..spec.pool[1]).map(move |dx| (dy, dx)));
             let at = taps
                 .map(|(dy, dx)| ((y * spec.pool[0] + dy) * columns + x * spec.pool[1] + dx) * channels + c)
                 .reduce(|best, at| if sums[at] > sums[best] { at } else { best })
                 .unwrap_or_else(|| unreachable!("a window has a tap"));
-            let value = sums[at] + bias[c];
+            let value = sums[at] + bias;
             let flows = !spec.relu || value > 0.0;
             values.push(if flows { value } else { 0.0 });
             places.push(flows.then_some(at));
@@ -169,7 +169,9 @@ fn bias_reference(call: &RefCall) -> Array {
 }
 
 /// Image, weights `[kh, kw, cin, cout]`, windows, pooling windows.
-fn samples() -> Vec<([usize; 3], [usize; 4], Windows, [usize; 2])> {
+type Setting = ([usize; 3], [usize; 4], Windows, [usize; 2]);
+
+fn samples() -> Vec<Setting> {
     let plain = Windows::default();
     let padded = |n: usize| Windows { low: [n; 2], high: [n; 2], ..plain };
     vec![

@@ -39,6 +39,9 @@ enum Instead {
     Positive(usize),
 }
 
+/// Nodes and what is to stand in their place.
+type Changes = Vec<(NodeId, Instead)>;
+
 /// A convolution that is joined with what follows.
 #[derive(Clone, Debug)]
 struct Pattern {
@@ -179,12 +182,7 @@ impl View<'_> {
     }
 
     /// The pattern around a convolution and what is to stand in the place of its nodes, or why it is left.
-    fn pattern(
-        &self,
-        c: NodeId,
-        conv: Conv,
-        number: usize,
-    ) -> Result<(Pattern, Vec<(NodeId, Instead)>), &'static str> {
+    fn pattern(&self, c: NodeId, conv: Conv, number: usize) -> Result<(Pattern, Changes), &'static str> {
         let (x, w) = (self.graph[c].inputs[0], self.graph[c].inputs[1]);
         if self.each(w) || !self.each(x) {
             return Err("the weights differ from example to example");
@@ -273,7 +271,7 @@ impl View<'_> {
         [x, w]: [NodeId; 2],
         positive: &[NodeId],
         number: usize,
-    ) -> Option<Vec<(NodeId, Instead)>> {
+    ) -> Option<Changes> {
         let Some(Kernel::Leaf(Leaf::MaxPoolInput(of))) = self.kernel(spread) else { return None };
         if of != window || self.wanted[spread.index()] || !self.each(spread) {
             return None;
