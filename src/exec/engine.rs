@@ -56,18 +56,33 @@ unsafe impl Sync for Engine {}
 unsafe impl Send for Engine {}
 
 impl Engine {
-    /// What one worker does in one step: 0 is the caller.
+    /// What one worker does in one step: 0 is the caller. A panic of a kernel is kept for the caller, and the
+    /// worker still comes to every barrier.
     pub fn work(&self, step: &Step, worker: usize, scratch: &mut Scratch) {
-        for stretch in &self.stretches {
-            if !self.failed.load(Ordering::Relaxed) {
-                let done = catch_unwind(AssertUnwindSafe(|| self.stretch(stretch, step, worker, scratch)));
-                if let Err(panic) = done {
-                    self.failed.store(true, Ordering::Relaxed);
-                    *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+        let mut at = 0;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            for stretch in &self.stretches {
+                if !self.failed.load(Ordering::Relaxed) {
+                    self.stretch(stretch, step, worker, scratch);
                 }
+                at += 1;
+                self.barrier.wait(self.spins);
             }
-            self.barrier.wait(self.spins);
+        }));
+        if let Err(panic) = done {
+            self.failed.store(true, Ordering::Relaxed);
+            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            (at..self.stretches.len()).for_each(|_| self.barrier.wait(self.spins));
         }
+    }
+
+    /// What a kernel of the step just made said when it panicked.
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        if !self.failed.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.failed.store(false, Ordering::SeqCst);
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn stretch(&self, stretch: &Stretch, step: &Step, worker: usize, scratch: &mut Scratch) {

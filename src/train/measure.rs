@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::machine::{Feed, MachineOptions, Task, Variables};
+use super::machine::{MachineOptions, Task, Variables};
 use crate::base::Diagnostic;
 use crate::interp::{Env, Value, evaluate_with};
 use crate::ir::experiment::Measure;
@@ -61,15 +61,14 @@ impl<'a> Gauge<'a> {
         let mut totals: Vec<Array> =
             self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
         for (number, batch) in rows.chunks(self.batch).enumerate() {
-            let fields = &self.measure.inputs;
-            let feed = Feed { tables, fields, rows: vec![batch; fields.len()] };
+            for (i, input) in self.measure.inputs.iter().enumerate() {
+                self.task.feed(i, &tables[input.table].fields[input.field], batch);
+            }
             // Random numbers differ from batch to batch.
             let seed = moment.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95);
-            let moment = Moment { seed, batch: batch.len() as u64, ..moment };
-            for (total, values) in totals.iter_mut().zip(self.task.run(variables, &feed, moment)) {
-                for (t, value) in total.data.iter_mut().zip(values) {
-                    *t += value;
-                }
+            self.task.run(variables, Moment { seed, batch: batch.len() as u64, ..moment });
+            for (i, total) in totals.iter_mut().enumerate() {
+                self.task.output(i).add_to(&mut total.data);
             }
         }
         let mut given: HashMap<NodeId, Array> = self.sums.iter().copied().zip(totals).collect();

@@ -5,10 +5,11 @@ pub mod cost;
 mod diverged;
 pub mod folder;
 pub mod gradcheck;
+mod loader;
 pub mod machine;
 pub mod measure;
 pub mod run;
 pub mod weights;
 
-pub use machine::{Feed, MachineOptions, Task, Variables};
+pub use machine::{MachineOptions, Task, Variables};
 pub use run::{Ended, Event, Record, RunOptions, run};
