@@ -107,10 +107,7 @@ impl<'a> Bench<'a> {
         self.step += 1;
         let moment = Moment { seed: self.seed, step: self.step, example: 0, batch: self.batch as u64 };
         let start = Instant::now();
-        for (i, (field, rows)) in self.batches.inputs().enumerate() {
-            self.task.feed(i, field, rows);
-        }
-        self.task.run(&mut self.variables, moment);
+        self.batches.run(&mut self.task, &mut self.variables, moment);
         start.elapsed()
     }
 

@@ -12,7 +12,7 @@ use crate::driver;
 use crate::ir::experiment::{Experiment, InputField, ModelGraph, SplitRef};
 use crate::ir::op::Moment;
 use crate::readers::Table;
-use crate::train::Task;
+use crate::train::{Feed, Task};
 use crate::ty::Type;
 
 /// Arguments of `nnc predict`.
@@ -65,11 +65,10 @@ pub fn predict(args: &PredictArgs) -> Outcome {
     }
     let Trained { checked, variables, .. } = &mut trained;
     for part in rows.chunks(batch) {
-        for (i, input) in fields.iter().enumerate() {
-            task.feed(i, &checked.tables[input.table].fields[input.field], part);
-        }
+        let at = |i: usize| (&checked.tables[fields[i].table].fields[fields[i].field], part);
+        let feed = Feed { inputs: fields.len(), at: &at };
         let moment = Moment { seed: experiment.seed, step: 0, example: 0, batch: part.len() as u64 };
-        task.run(variables, moment);
+        task.run(variables, &feed, moment);
         let values = task.output(0).to_vec();
         let width = values.len() / part.len();
         for (row, values) in part.iter().zip(values.chunks(width.max(1))) {

@@ -13,6 +13,6 @@ mod program;
 mod schedule;
 mod store;
 
-pub use inputs::Inputs;
+pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};
 pub use store::Store;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Store;
 use super::engine::{Engine, Step};
 use super::gate::{Barrier, Gate};
-use super::inputs::Inputs;
+use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
 use super::memory::{Memory, available, short};
 use super::schedule::{stretches, workers};
@@ -71,6 +71,7 @@ impl Program {
             tile: plan.tile,
             tiles_per_slot: plan.tiles_per_slot,
             tile_bytes: plan.arena_bytes[Arena::Tile as usize].next_multiple_of(64),
+            regions: Region::all(&plan),
             start: Gate::default(),
             barrier: Barrier::new(workers),
             step: UnsafeCell::new(None),
@@ -163,12 +164,30 @@ impl Program {
         self.batch_read = batch;
     }
 
-    /// Runs a step over the first `moment.batch` examples of the inputs.
+    /// Runs a step over the first `moment.batch` examples of the inputs. Allocates nothing.
     ///
     /// # Panics
     /// When the batch is empty or larger than planned, or when a kernel panics.
     pub fn run(&mut self, store: &mut Store, moment: Moment) {
         let step = self.begin(store, moment);
+        self.work(store, step);
+    }
+
+    /// As [`Program::run`], after the inputs have been written by `fill`: each worker has the examples written
+    /// that it then works on.
+    ///
+    /// # Panics
+    /// As [`Program::run`], and when `fill` does.
+    pub fn run_on(&mut self, store: &mut Store, moment: Moment, fill: &Fill) {
+        let step = self.begin(store, moment);
+        let fill: *const Fill = fill;
+        // SAFETY: only the lifetime changes. The pointer is used until `work` returns, which waits for all
+        // workers; `fill` lives longer.
+        let fill = unsafe { std::mem::transmute::<*const Fill, *const Fill<'static>>(fill) };
+        self.work(store, Step { fill: Some(fill), ..step });
+    }
+
+    fn work(&mut self, store: &mut Store, step: Step) {
         let engine = &*self.engine;
         if engine.workers > 1 {
             // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
@@ -222,7 +241,7 @@ impl Program {
             slots: batch.div_ceil(self.plan.tile * self.plan.tiles_per_slot),
             slot_bytes: self.plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
         };
-        Step { bases, facts }
+        Step { bases, facts, fill: None }
     }
 
     /// Writes what could not be written in place, and keeps outputs that are variables.

@@ -3,8 +3,11 @@
 //! The order of an epoch is a function of the seed, the stage and the epoch, so any step's batch can be
 //! made without those before it.
 
+use super::machine::{Feed, Task, Variables};
+use crate::exec;
 use crate::ir::Array;
 use crate::ir::experiment::Stage;
+use crate::ir::op::Moment;
 use crate::kernels::random::Generator;
 use crate::readers::{Field, Rows, Table, Values};
 
@@ -40,7 +43,7 @@ impl Order {
     fn shuffle(&mut self, seed: u64, epoch: u64) {
         let random = Generator::new(seed, ORDER_STREAM, epoch, 0);
         for i in (1..self.rows.len()).rev() {
-            let draw = u64::from(random.bits(2 * i as u64)) << 32 | u64::from(random.bits(2 * i as u64 + 1));
+            let draw = random.bits64(i as u64);
             // The high part of a 64 x 64 bit product: uniform to within 2^-32 for any table that fits memory.
             let j = ((u128::from(draw) * (i as u128 + 1)) >> 64) as usize;
             self.rows.swap(i, j);
@@ -116,12 +119,27 @@ impl<'a> Batches<'a> {
         self.orders[batch].1.batch(self.index[batch], self.stage.batches[batch].size)
     }
 
-    /// For each input of the graph its field and the rows of this step.
-    pub fn inputs(&self) -> impl Iterator<Item = (&'a Field, &[u32])> {
-        self.stage.inputs.iter().zip(&self.from).map(|(input, batch)| {
-            let field = &self.tables[input.table].fields[input.field];
-            (field, &self.all_rows(*batch)[..self.examples])
-        })
+    /// The field of an input of the graph and its rows at this step.
+    pub fn input(&self, input: usize) -> (&'a Field, &[u32]) {
+        let at = self.stage.inputs[input];
+        let field = &self.tables[at.table].fields[at.field];
+        (field, &self.all_rows(self.from[input])[..self.examples])
+    }
+
+    /// Makes the step with a task.
+    pub fn run(&self, task: &mut Task, variables: &mut Variables, moment: Moment) {
+        let at = |input| self.input(input);
+        task.run(variables, &Feed { inputs: self.stage.inputs.len(), at: &at }, moment);
+    }
+
+    /// The data of the step for the reference evaluator.
+    pub fn arrays(&self) -> Vec<Vec<Array>> {
+        (0..self.stage.inputs.len())
+            .map(|input| {
+                let (field, rows) = self.input(input);
+                arrays(field, rows)
+            })
+            .collect()
     }
 
     /// How many steps from the first have full batches.
@@ -131,8 +149,15 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// Writes the values of these rows, one after the other, as f32.
-pub fn fill(field: &Field, rows: &[u32], out: &mut [f32]) {
+/// Writes the values of these rows, one after the other: as f32, or as they are where they are indices.
+pub fn fill(field: &Field, rows: &[u32], out: exec::Values) {
+    match out {
+        exec::Values::Floats(out) => fill_floats(field, rows, out),
+        exec::Values::Indices(out) => fill_indices(field, rows, out),
+    }
+}
+
+fn fill_floats(field: &Field, rows: &[u32], out: &mut [f32]) {
     let width = field.shape.elements();
     for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
         let from = *row as usize * width;
@@ -152,8 +177,7 @@ pub fn fill(field: &Field, rows: &[u32], out: &mut [f32]) {
     }
 }
 
-/// As [`fill`], for a field of indices.
-pub fn fill_indices(field: &Field, rows: &[u32], out: &mut [i32]) {
+fn fill_indices(field: &Field, rows: &[u32], out: &mut [i32]) {
     let width = field.shape.elements();
     for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
         let from = *row as usize * width;
@@ -178,7 +202,7 @@ pub fn fill_indices(field: &Field, rows: &[u32], out: &mut [i32]) {
 pub fn arrays(field: &Field, rows: &[u32]) -> Vec<Array> {
     let width = field.shape.elements();
     let mut values = vec![0f32; width * rows.len()];
-    fill(field, rows, &mut values);
+    fill_floats(field, rows, &mut values);
     values
         .chunks_exact(width)
         .map(|row| Array::new(field.shape.clone(), row.iter().map(|v| f64::from(*v)).collect()))

@@ -159,10 +159,9 @@ pub enum Task {
     Interpreted(Box<Interpreted>),
 }
 
-/// A graph with the data of its next step and the results of its last.
+/// A graph with the results of its last step.
 pub struct Interpreted {
     computation: Computation,
-    inputs: Vec<Vec<Array>>,
     outputs: Vec<Vec<f64>>,
 }
 
@@ -220,39 +219,24 @@ impl Task {
     ) -> Result<Task, Diagnostic> {
         if options.interpret {
             let computation = computation.clone();
-            return Ok(Task::Interpreted(Box::new(Interpreted {
-                computation,
-                inputs: Vec::new(),
-                outputs: Vec::new(),
-            })));
+            return Ok(Task::Interpreted(Box::new(Interpreted { computation, outputs: Vec::new() })));
         }
         let plan = plan_of(computation, types, batch, options)?;
         Ok(Task::Compiled(Box::new(Program::compile(plan, options.threads)?)))
     }
 
-    /// Takes these rows of a field as input `input` of the next step.
-    pub fn feed(&mut self, input: usize, field: &Field, rows: &[u32]) {
-        match self {
-            Task::Compiled(program) => match field.dtype {
-                DType::F32 | DType::Bool => batches::fill(field, rows, program.input_mut(input)),
-                DType::Index(_) => batches::fill_indices(field, rows, program.index_input_mut(input)),
-            },
-            Task::Interpreted(task) => {
-                if task.inputs.len() <= input {
-                    task.inputs.resize(input + 1, Vec::new());
-                }
-                task.inputs[input] = batches::arrays(field, rows);
-            }
-        }
-    }
-
-    /// Runs it on what was fed. With compiled code this allocates nothing, takes no lock and calls nothing of
-    /// the system.
-    pub fn run(&mut self, variables: &mut Variables, moment: Moment) {
+    /// Makes a step with this data.
+    pub fn run(&mut self, variables: &mut Variables, feed: &Feed, moment: Moment) {
         match (self, variables) {
-            (Task::Compiled(program), Variables::Compiled(store)) => program.run(store, moment),
+            (Task::Compiled(program), Variables::Compiled(store)) => {
+                program.run_on(store, moment, &|input, examples, values| {
+                    let (field, rows) = (feed.at)(input);
+                    batches::fill(field, &rows[examples], values);
+                });
+            }
             (Task::Interpreted(task), Variables::Interpreted(session)) => {
-                let outputs = session.step(&task.computation, &task.inputs, moment);
+                let inputs: Vec<Vec<Array>> = (0..feed.inputs).map(|input| feed.arrays(input)).collect();
+                let outputs = session.step(&task.computation, &inputs, moment);
                 let flat = |value: &Value| value.arrays().iter().flat_map(|a| a.data.clone()).collect();
                 task.outputs = outputs.iter().map(|(_, value)| flat(value)).collect();
             }
@@ -276,12 +260,21 @@ impl Task {
             Task::Interpreted(task) => Output::Exact(task.outputs.get(output).map_or(&[], Vec::as_slice)),
         }
     }
+}
 
-    /// The compiled code, if that is what runs.
-    pub fn program(&mut self) -> Option<&mut Program> {
-        match self {
-            Task::Compiled(program) => Some(program),
-            Task::Interpreted(_) => None,
-        }
+/// The data of one step.
+#[derive(Clone, Copy)]
+pub struct Feed<'a> {
+    /// How many inputs there are.
+    pub inputs: usize,
+    /// The field of an input and its rows, as many for each.
+    pub at: &'a (dyn Fn(usize) -> (&'a Field, &'a [u32]) + Sync),
+}
+
+impl Feed<'_> {
+    /// An input for the reference evaluator.
+    pub fn arrays(&self, input: usize) -> Vec<Array> {
+        let (field, rows) = (self.at)(input);
+        batches::arrays(field, rows)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::machine::{MachineOptions, Task, Variables};
+use super::machine::{Feed, MachineOptions, Task, Variables};
 use crate::base::Diagnostic;
 use crate::interp::{Env, Value, evaluate_with};
 use crate::ir::experiment::Measure;
@@ -61,12 +61,12 @@ impl<'a> Gauge<'a> {
         let mut totals: Vec<Array> =
             self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
         for (number, batch) in rows.chunks(self.batch).enumerate() {
-            for (i, input) in self.measure.inputs.iter().enumerate() {
-                self.task.feed(i, &tables[input.table].fields[input.field], batch);
-            }
+            let fields = &self.measure.inputs;
+            let at = |i: usize| (&tables[fields[i].table].fields[fields[i].field], batch);
+            let feed = Feed { inputs: fields.len(), at: &at };
             // Random numbers differ from batch to batch.
             let seed = moment.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95);
-            self.task.run(variables, Moment { seed, batch: batch.len() as u64, ..moment });
+            self.task.run(variables, &feed, Moment { seed, batch: batch.len() as u64, ..moment });
             for (i, total) in totals.iter_mut().enumerate() {
                 self.task.output(i).add_to(&mut total.data);
             }

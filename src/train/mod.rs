@@ -11,5 +11,5 @@ pub mod measure;
 pub mod run;
 pub mod weights;
 
-pub use machine::{MachineOptions, Task, Variables};
+pub use machine::{Feed, MachineOptions, Task, Variables};
 pub use run::{Ended, Event, Record, RunOptions, run};

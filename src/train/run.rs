@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batches::{Batches, arrays};
+use super::batches::Batches;
 use super::diverged::explain;
-use super::loader::{Loader, feed};
+use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
 use crate::base::Diagnostic;
@@ -177,8 +177,7 @@ impl StageRun<'_> {
                 copied = step;
             }
             let epoch = (step - 1) / stage.steps_per_epoch + 1;
-            let examples = loader.next(task, step);
-            task.run(variables, self.moment(step, examples));
+            let examples = loader.step(task, variables, self.moment(step, 0));
             let loss = task.output(0).first();
             let stopped = self.options.stop.load(Ordering::Relaxed);
             let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
@@ -243,9 +242,9 @@ impl StageRun<'_> {
         let last = *steps.end();
         for step in steps {
             variables.save(&mut before);
-            let moment = self.moment(step, feed(&mut batches, task, step));
-            // A step is a function of state and number: this one is the one that has been.
-            task.run(variables, moment);
+            let moment = self.moment(step, batches.seek(step));
+            // A step is a function of state and number: this is the one that has been.
+            batches.run(task, variables, moment);
             let loss = task.output(0).first();
             let bad = self.not_finite(variables);
             if loss.is_finite() && bad.is_none() && step < last {
@@ -258,7 +257,7 @@ impl StageRun<'_> {
                 Some(_) | None => format!("the loss is {loss}"),
             };
             variables.restore(&before);
-            let inputs: Vec<_> = batches.inputs().map(|(field, rows)| arrays(field, rows)).collect();
+            let inputs = batches.arrays();
             let all = variables.arrays(self.types);
             let env = Env { variables: &all, inputs: &inputs, moment };
             return explain(self.stage, &step_of(self.stage, self.types), &env, &symptom);
