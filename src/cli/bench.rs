@@ -13,9 +13,9 @@ use crate::ir::op::Moment;
 use crate::ir::plan::Plan;
 use crate::kernels::{isa::Isa, peak};
 use crate::readers::Table;
-use crate::train::batches::Order;
+use crate::train::batches::Batches;
 use crate::train::run::{seed, step_of};
-use crate::train::{Feed, MachineOptions, Task, Variables, cost};
+use crate::train::{MachineOptions, Task, Variables, cost};
 
 /// Arguments of `nnc bench`.
 #[derive(Debug, Args)]
@@ -73,9 +73,7 @@ pub fn bench(args: &BenchArgs) -> Outcome {
 
 /// The steps of a stage, made as in a run.
 struct Bench<'a> {
-    stage: &'a Stage,
-    tables: &'a [Table],
-    orders: Vec<Order>,
+    batches: Batches<'a>,
     task: Task,
     variables: Variables,
     seed: u64,
@@ -93,47 +91,23 @@ impl<'a> Bench<'a> {
         let stage = &experiment.stages[index];
         let types = driver::types(experiment);
         let seed = seed(experiment, index);
-        let order = |rows| Order::shuffled(rows, seed, 0);
-        let orders: Vec<Order> =
-            stage.batches.iter().map(|b| order(&tables[b.rows.table].splits[b.rows.split].rows)).collect();
-        let sizes = stage.batches.iter().zip(&orders).map(|(b, o)| o.batch(0, b.size).len());
-        let batch = sizes.min().unwrap_or(1);
+        let batches = Batches::new(tables, stage, seed);
+        let batch = stage.batches.first().map_or(1, |b| b.size);
         let variables = driver::variables(experiment, options, None).map_err(|mut problems| {
             problems.pop().unwrap_or_else(|| Diagnostic::internal("bench", "no memory"))
         })?;
         let task = Task::new(&step_of(stage, &types), &types, batch, options)?;
-        Ok(Bench { stage, tables, orders, task, variables, seed, step: 0, batch })
+        Ok(Bench { batches, task, variables, seed, step: 0, batch })
     }
 
-    /// The rows of the next step; only full batches, so that steps compare.
-    fn rows(&self) -> (Vec<&[u32]>, Moment) {
-        let step = self.step + 1;
-        let rows = |order: &'_ Order| {
-            let full = (0..).take_while(|i| order.batch(*i, self.batch).len() == self.batch).count();
-            (step as usize - 1) % full.max(1)
-        };
-        let batches: Vec<&[u32]> = self.orders.iter().map(|o| o.batch(rows(o), self.batch)).collect();
-        let of = |table: usize| {
-            let at = self.stage.batches.iter().position(|b| b.rows.table == table).unwrap_or(0);
-            batches[at]
-        };
-        let rows = self.stage.inputs.iter().map(|input| of(input.table)).collect();
-        (rows, Moment { seed: self.seed, step, example: 0, batch: self.batch as u64 })
-    }
-
+    /// One step; only full batches, so that steps compare.
     fn step(&mut self) -> Duration {
-        let (rows, moment) = {
-            let (rows, moment) = self.rows();
-            (rows.into_iter().map(<[u32]>::to_vec).collect::<Vec<_>>(), moment)
-        };
-        let feed = Feed {
-            tables: self.tables,
-            fields: &self.stage.inputs,
-            rows: rows.iter().map(Vec::as_slice).collect(),
-        };
+        let full = self.batches.full().max(1) as u64;
+        self.batches.seek(self.step % full + 1);
         self.step += 1;
+        let moment = Moment { seed: self.seed, step: self.step, example: 0, batch: self.batch as u64 };
         let start = Instant::now();
-        self.task.run(&mut self.variables, &feed, moment);
+        self.batches.run(&mut self.task, &mut self.variables, moment);
         start.elapsed()
     }
 

@@ -118,6 +118,7 @@ fn show_stage(stage: &Stage, cost: &StageCost, threads: usize) {
         ("gradients and partial sums", m.gradients),
         ("activations", m.activations),
         ("batch", m.batch),
+        ("batches assembled ahead", m.ahead),
         ("measurements", m.measures),
         ("data", m.tables),
         ("copy of the variables", m.copies),
@@ -196,6 +197,7 @@ fn as_json(
             "memory": {
                 "parameters": m.parameters, "states": m.states, "optimizer": m.optimizer,
                 "gradients": m.gradients, "activations": m.activations, "batch": m.batch,
+                "ahead": m.ahead,
                 "measurements": m.measures, "data": m.tables, "copies": m.copies,
                 "program": m.program, "total": m.total(),
             },

@@ -65,10 +65,11 @@ pub fn predict(args: &PredictArgs) -> Outcome {
     }
     let Trained { checked, variables, .. } = &mut trained;
     for part in rows.chunks(batch) {
-        let feed = Feed { tables: &checked.tables, fields: &fields, rows: vec![part; fields.len()] };
+        let at = |i: usize| (&checked.tables[fields[i].table].fields[fields[i].field], part);
+        let feed = Feed { inputs: fields.len(), at: &at };
         let moment = Moment { seed: experiment.seed, step: 0, example: 0, batch: part.len() as u64 };
-        let results = task.run(variables, &feed, moment);
-        let values = results.first().map_or(&[][..], Vec::as_slice);
+        task.run(variables, &feed, moment);
+        let values = task.output(0).to_vec();
         let width = values.len() / part.len();
         for (row, values) in part.iter().zip(values.chunks(width.max(1))) {
             if args.json {

@@ -84,6 +84,9 @@ pub fn run(args: &RunArgs) -> Outcome {
             Event::Step { examples: n, .. } => {
                 first_step.get_or_insert_with(|| begun.elapsed());
                 examples += *n as u64;
+                if disk.is_ok() {
+                    disk = folder.keep_up();
+                }
             }
             Event::Epoch { variables } => {
                 if disk.is_ok() && saved.elapsed() >= SAVE_EVERY {
@@ -101,6 +104,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     };
     let ended = driver::train(experiment, &checked.tables, &mut variables, &run, &mut watch);
     progress.finish();
+    disk = disk.and_then(|()| folder.flush());
 
     folder.weights(&weights::collect(experiment, &variables))?;
     report["ended"] = match &ended {

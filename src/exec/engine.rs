@@ -6,12 +6,14 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::gate::{Barrier, Gate};
+use super::inputs::{Fill, Region};
 use super::kernel::{Facts, Kernel, Scratch, WHOLE};
 use super::places::Frame;
 use super::product::Part;
@@ -26,6 +28,8 @@ pub struct Step {
     pub bases: [*mut u8; ARENAS],
     /// Seed, step, batch and slots.
     pub facts: Facts,
+    /// Writes the inputs first, where they are not there yet; lives as long as the step.
+    pub fill: Option<*const Fill<'static>>,
 }
 
 /// What workers share.
@@ -38,6 +42,7 @@ pub struct Engine {
     pub tile: usize,
     pub tiles_per_slot: usize,
     pub tile_bytes: usize,
+    pub regions: Vec<Region>,
     pub start: Gate,
     pub barrier: Barrier,
     pub step: UnsafeCell<Option<Step>>,
@@ -56,18 +61,63 @@ unsafe impl Sync for Engine {}
 unsafe impl Send for Engine {}
 
 impl Engine {
-    /// What one worker does in one step: 0 is the caller.
+    /// What one worker does in one step: 0 is the caller. A panic of a kernel is kept for the caller, and the
+    /// worker still comes to every barrier.
     pub fn work(&self, step: &Step, worker: usize, scratch: &mut Scratch) {
-        for stretch in &self.stretches {
-            if !self.failed.load(Ordering::Relaxed) {
-                let done = catch_unwind(AssertUnwindSafe(|| self.stretch(stretch, step, worker, scratch)));
-                if let Err(panic) = done {
-                    self.failed.store(true, Ordering::Relaxed);
-                    *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
-                }
+        let waits = self.stretches.len() + usize::from(self.waits_for_inputs(step));
+        let mut passed = 0;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            self.fill(step, worker);
+            if self.waits_for_inputs(step) {
+                passed += 1;
+                self.barrier.wait(self.spins);
             }
-            self.barrier.wait(self.spins);
+            for stretch in &self.stretches {
+                if !self.failed.load(Ordering::Relaxed) {
+                    self.stretch(stretch, step, worker, scratch);
+                }
+                passed += 1;
+                self.barrier.wait(self.spins);
+            }
+        }));
+        if let Err(panic) = done {
+            self.failed.store(true, Ordering::Relaxed);
+            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            (passed..waits).for_each(|_| self.barrier.wait(self.spins));
         }
+    }
+
+    /// What a kernel of the step just made said when it panicked.
+    pub fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        if !self.failed.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.failed.store(false, Ordering::SeqCst);
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Writes the inputs, each worker those of its own slots.
+    fn fill(&self, step: &Step, worker: usize) {
+        let Some(fill) = step.fill else { return };
+        for slot in (worker..step.facts.slots).step_by(self.workers) {
+            for region in &self.regions {
+                // SAFETY: the caller of the step keeps the function alive until the step ends. Slots share no
+                // examples, and a slot belongs to one worker.
+                unsafe { region.fill(step.bases[Arena::Inputs as usize], self.examples(step, slot), &*fill) };
+            }
+        }
+    }
+
+    /// Whether inputs may be read by another worker than wrote them before the first barrier of the kernels.
+    /// Tiles are read by the worker of their slot.
+    fn waits_for_inputs(&self, step: &Step) -> bool {
+        step.fill.is_some() && !matches!(self.stretches.first(), Some(Stretch::Tiles { parallel: true, .. }))
+    }
+
+    /// The examples of a slot.
+    fn examples(&self, step: &Step, slot: usize) -> Range<usize> {
+        let size = self.tiles_per_slot * self.tile;
+        slot * size..((slot + 1) * size).min(step.facts.moment.batch as usize)
     }
 
     fn stretch(&self, stretch: &Stretch, step: &Step, worker: usize, scratch: &mut Scratch) {
@@ -121,14 +171,12 @@ impl Engine {
 
     /// The tiles of a slot in order.
     fn frames(&self, step: &Step, slot: usize, worker: usize) -> impl Iterator<Item = Frame> {
-        let batch = step.facts.moment.batch as usize;
         let mut bases = step.bases;
         let tile = Arena::Tile as usize;
         bases[tile] = bases[tile].wrapping_add(worker * self.tile_bytes);
         let slots = Arena::Slots as usize;
         bases[slots] = bases[slots].wrapping_add(slot * step.facts.slot_bytes);
-        let start = slot * self.tiles_per_slot * self.tile;
-        let end = (start + self.tiles_per_slot * self.tile).min(batch);
+        let Range { start, end } = self.examples(step, slot);
         (start..end).step_by(self.tile).map(move |first| Frame {
             bases,
             first,

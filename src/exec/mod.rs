@@ -3,6 +3,7 @@
 
 mod engine;
 mod gate;
+mod inputs;
 mod kernel;
 mod leaf;
 mod memory;
@@ -12,5 +13,6 @@ mod program;
 mod schedule;
 mod store;
 
+pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};
 pub use store::Store;

@@ -3,13 +3,14 @@
 use std::cell::UnsafeCell;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::Store;
 use super::engine::{Engine, Step};
 use super::gate::{Barrier, Gate};
+use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
 use super::memory::{Memory, available, short};
 use super::schedule::{stretches, workers};
@@ -24,6 +25,9 @@ pub struct Program {
     engine: Arc<Engine>,
     threads: Vec<JoinHandle<()>>,
     arenas: Vec<Memory>,
+    inputs: Inputs,
+    /// Which batch of the inputs a step reads.
+    batch_read: usize,
     /// Copies of outputs that live among the variables.
     copies: Vec<(usize, Memory)>,
     scratch: Scratch,
@@ -42,12 +46,14 @@ impl Program {
     pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
         check(&plan)?;
         let workers = workers(&plan, threads);
-        let sizes = sizes(&plan, workers);
+        let mut sizes = sizes(&plan, workers);
         let needed = sizes.iter().map(|bytes| *bytes as u64).sum();
         let free = available();
         if free.is_some_and(|free| needed > free) {
             return Err(short(needed, free));
         }
+        let inputs = Inputs::new(&plan, 1)?;
+        sizes[Arena::Inputs as usize] = 0;
         let arenas = sizes.into_iter().map(Memory::new).collect::<Result<Vec<_>, _>>()?;
         let mut copies = Vec::new();
         for (i, (_, buffer)) in plan.outputs.iter().enumerate() {
@@ -65,6 +71,7 @@ impl Program {
             tile: plan.tile,
             tiles_per_slot: plan.tiles_per_slot,
             tile_bytes: plan.arena_bytes[Arena::Tile as usize].next_multiple_of(64),
+            regions: Region::all(&plan),
             start: Gate::default(),
             barrier: Barrier::new(workers),
             step: UnsafeCell::new(None),
@@ -78,6 +85,8 @@ impl Program {
             engine,
             threads: Vec::new(),
             arenas,
+            inputs,
+            batch_read: 0,
             copies,
             scratch: Scratch::default(),
             batch: 0,
@@ -113,44 +122,80 @@ impl Program {
         sizes(&self.plan, self.engine.workers).iter().sum()
     }
 
-    fn input(&self, input: usize) -> Option<(usize, usize)> {
-        let (id, _) = self.plan.inputs.iter().find(|(_, i)| *i == input)?;
-        let buffer = &self.plan.buffers[id.0 as usize];
-        Some((buffer.offset, buffer.ty.shape.elements() * self.plan.batch))
-    }
-
     /// Where the host writes input `i` of the batch, `[batch, ..]`. Empty if the plan does not read it.
     pub fn input_mut(&mut self, input: usize) -> &mut [f32] {
-        match self.input(input) {
-            Some((offset, elements)) => self.arenas[Arena::Inputs as usize].floats_mut(offset, elements),
-            None => &mut [],
-        }
+        self.inputs.floats_mut(self.batch_read, input)
     }
 
     /// As [`Program::input_mut`], for an input of indices.
     pub fn index_input_mut(&mut self, input: usize) -> &mut [i32] {
-        match self.input(input) {
-            Some((offset, elements)) => self.arenas[Arena::Inputs as usize].indices_mut(offset, elements),
-            None => &mut [],
-        }
+        self.inputs.indices_mut(self.batch_read, input)
     }
 
-    /// Runs a step over the first `moment.batch` examples of the inputs.
+    /// The bytes of one batch of inputs.
+    pub fn input_bytes(&self) -> usize {
+        self.plan.arena_bytes[Arena::Inputs as usize]
+    }
+
+    /// Further room for this many batches, to be filled elsewhere.
+    ///
+    /// # Errors
+    /// When the system has no such amount of memory.
+    pub fn more_inputs(&self, batches: usize) -> Result<Inputs, Diagnostic> {
+        Inputs::new(&self.plan, batches)
+    }
+
+    /// The inputs that steps read change places with others; the next steps read the first batch of them.
+    ///
+    /// # Panics
+    /// When they were made for another plan.
+    pub fn exchange(&mut self, inputs: &mut Inputs) {
+        assert!(self.inputs.fits(inputs), "inputs of this plan");
+        std::mem::swap(&mut self.inputs, inputs);
+        self.batch_read = 0;
+    }
+
+    /// The next steps read this batch of the inputs.
+    ///
+    /// # Panics
+    /// When there is no such batch.
+    pub fn choose(&mut self, batch: usize) {
+        assert!(batch < self.inputs.batches(), "batch {batch} of {}", self.inputs.batches());
+        self.batch_read = batch;
+    }
+
+    /// Runs a step over the first `moment.batch` examples of the inputs. Allocates nothing.
     ///
     /// # Panics
     /// When the batch is empty or larger than planned, or when a kernel panics.
     pub fn run(&mut self, store: &mut Store, moment: Moment) {
         let step = self.begin(store, moment);
-        let engine = Arc::clone(&self.engine);
+        self.work(store, step);
+    }
+
+    /// As [`Program::run`], after the inputs have been written by `fill`: each worker has the examples written
+    /// that it then works on.
+    ///
+    /// # Panics
+    /// As [`Program::run`], and when `fill` does.
+    pub fn run_on(&mut self, store: &mut Store, moment: Moment, fill: &Fill) {
+        let step = self.begin(store, moment);
+        let fill: *const Fill = fill;
+        // SAFETY: only the lifetime changes. The pointer is used until `work` returns, which waits for all
+        // workers; `fill` lives longer.
+        let fill = unsafe { std::mem::transmute::<*const Fill, *const Fill<'static>>(fill) };
+        self.work(store, Step { fill: Some(fill), ..step });
+    }
+
+    fn work(&mut self, store: &mut Store, step: Step) {
+        let engine = &*self.engine;
         if engine.workers > 1 {
             // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
             unsafe { *engine.step.get() = Some(step) };
             engine.start.advance();
         }
         engine.work(&step, 0, &mut self.scratch);
-        if engine.failed.swap(false, Ordering::SeqCst)
-            && let Some(panic) = engine.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
+        if let Some(panic) = engine.take_panic() {
             resume_unwind(panic);
         }
         self.end(store);
@@ -190,12 +235,13 @@ impl Program {
             *base = memory.base();
         }
         bases[Arena::Variables as usize] = store.base();
+        bases[Arena::Inputs as usize] = self.inputs.base(self.batch_read);
         let facts = Facts {
             moment,
             slots: batch.div_ceil(self.plan.tile * self.plan.tiles_per_slot),
             slot_bytes: self.plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
         };
-        Step { bases, facts }
+        Step { bases, facts, fill: None }
     }
 
     /// Writes what could not be written in place, and keeps outputs that are variables.
@@ -206,7 +252,8 @@ impl Program {
             if from.arena == Arena::Variables {
                 store.copy(from.offset, to.offset, count);
             } else {
-                let values = self.arenas[from.arena as usize].floats(from.offset, count);
+                let (memory, start) = self.memory(from.arena);
+                let values = memory.floats(start + from.offset, count);
                 store.slice_mut(to.offset, count).copy_from_slice(values);
             }
         }
@@ -218,26 +265,59 @@ impl Program {
     }
 
     /// The place of an output and its number of elements after the last step.
-    fn found(&self, name: &str) -> Option<(&Memory, usize, usize)> {
-        let (position, (_, id)) = self.plan.outputs.iter().enumerate().find(|(_, (n, _))| n == name)?;
+    fn found(&self, output: usize) -> (&Memory, usize, usize) {
+        let id = self.plan.outputs[output].1;
         let buffer = &self.plan.buffers[id.0 as usize];
-        let count = elements(&self.plan.buffers, *id);
-        if let Some((_, copy)) = self.copies.iter().find(|(i, _)| *i == position) {
-            return Some((copy, 0, count));
+        let count = elements(&self.plan.buffers, id);
+        if let Some((_, copy)) = self.copies.iter().find(|(i, _)| *i == output) {
+            return (copy, 0, count);
         }
         let values = if buffer.level == Level::Each { count * self.batch } else { count };
-        Some((&self.arenas[buffer.arena as usize], buffer.offset, values))
+        let (memory, start) = self.memory(buffer.arena);
+        (memory, start + buffer.offset, values)
+    }
+
+    /// The memory of an arena, and where it begins.
+    fn memory(&self, arena: Arena) -> (&Memory, usize) {
+        match arena {
+            Arena::Inputs => self.inputs.memory(self.batch_read),
+            Arena::Variables | Arena::Once | Arena::Tile | Arena::Batch | Arena::Slots => {
+                (&self.arenas[arena as usize], 0)
+            }
+        }
     }
 
     /// The values of an output after a step: `[batch, ..]` for the examples of that step where there is one
     /// value per example. Empty if the plan has no such output.
     pub fn output(&self, name: &str) -> &[f32] {
-        self.found(name).map_or(&[], |(memory, offset, count)| memory.floats(offset, count))
+        self.position(name).map_or(&[], |output| self.output_at(output))
     }
 
     /// As [`Program::output`], for an output of indices.
     pub fn index_output(&self, name: &str) -> &[i32] {
-        self.found(name).map_or(&[], |(memory, offset, count)| memory.indices(offset, count))
+        self.position(name).map_or(&[], |output| self.index_output_at(output))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.plan.outputs.iter().position(|(n, _)| n == name)
+    }
+
+    /// As [`Program::output`], by the position among the plan's outputs.
+    ///
+    /// # Panics
+    /// When there is no such output.
+    pub fn output_at(&self, output: usize) -> &[f32] {
+        let (memory, offset, count) = self.found(output);
+        memory.floats(offset, count)
+    }
+
+    /// As [`Program::output_at`], for an output of indices.
+    ///
+    /// # Panics
+    /// When there is no such output.
+    pub fn index_output_at(&self, output: usize) -> &[i32] {
+        let (memory, offset, count) = self.found(output);
+        memory.indices(offset, count)
     }
 }
 

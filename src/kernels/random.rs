@@ -58,6 +58,13 @@ impl Generator {
         self.block(element / 4)[(element % 4) as usize]
     }
 
+    /// 64 random bits: those of elements `2 * pair` and `2 * pair + 1`, the first of them on top.
+    pub fn bits64(&self, pair: u64) -> u64 {
+        let [a, b, c, d] = self.block(pair / 2);
+        let (high, low) = if pair.is_multiple_of(2) { (a, b) } else { (c, d) };
+        u64::from(high) << 32 | u64::from(low)
+    }
+
     /// Uniform in `[0, 1)`, a multiple of `2^-24`.
     pub fn uniform(&self, element: u64) -> f32 {
         uniform_of(self.bits(element))

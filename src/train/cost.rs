@@ -2,8 +2,8 @@
 //! the plans that the run then uses.
 
 use super::machine::{MachineOptions, plan_of};
-use super::measure;
 use super::run::step_of;
+use super::{loader, measure};
 use crate::base::Diagnostic;
 use crate::exec::arena_bytes;
 use crate::ir::experiment::{Experiment, LayerUse, ModelGraph, Stage, VariableKind};
@@ -116,6 +116,8 @@ pub struct Memory {
     pub activations: usize,
     /// The batch.
     pub batch: usize,
+    /// Batches assembled ahead, where a core is left for that.
+    pub ahead: usize,
     /// The programs of the measurements, which stay between measurements.
     pub measures: usize,
     /// The tables.
@@ -138,6 +140,7 @@ impl Memory {
             + self.gradients
             + self.activations
             + self.batch
+            + self.ahead
             + self.measures
             + self.tables
             + self.copies
@@ -203,6 +206,7 @@ pub fn stage(
         gradients: of(Arena::Once) + of(Arena::Slots),
         activations: of(Arena::Tile) + of(Arena::Batch),
         batch: of(Arena::Inputs),
+        ahead: loader::bytes(of(Arena::Inputs), stage.total_steps),
         tables: tables.iter().map(table).sum(),
         program: PROGRAM,
         ..Memory::default()

@@ -1,8 +1,9 @@
 //! The folder of a run: the spec as run, what it was run with, the metrics, the weights.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::run::Record;
 use super::weights::diagnostic;
@@ -14,8 +15,15 @@ pub struct RunFolder {
     path: PathBuf,
     /// Locked as long as it is open: the system releases it however this process ends.
     _lock: File,
-    metrics: File,
+    metrics: BufWriter<File>,
+    /// When the last lines went to the file, and whether there are later ones.
+    written: Instant,
+    waiting: bool,
 }
+
+/// How long a line may wait for others before it goes to the file: writing each of them would cost more than
+/// the steps of a small network between them.
+const WAIT: Duration = Duration::from_millis(100);
 
 fn refuse(path: &Path, error: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::error("output", format!("{}: {error}", path.display()))
@@ -65,7 +73,9 @@ impl RunFolder {
             ErrorKind::AlreadyExists => refuse(path, "holds an earlier run, which is not overwritten"),
             _ => refuse(&file, error),
         })?;
-        Ok(RunFolder { path: path.to_path_buf(), _lock: lock, metrics })
+        let metrics = BufWriter::new(metrics);
+        let path = path.to_path_buf();
+        Ok(RunFolder { path, _lock: lock, metrics, written: Instant::now(), waiting: false })
     }
 
     /// Where it is.
@@ -73,14 +83,33 @@ impl RunFolder {
         &self.path
     }
 
-    /// Appends a line to `metrics.jsonl`.
+    /// Appends a line to `metrics.jsonl`. It may wait until the next call of [`RunFolder::keep_up`].
     ///
     /// # Errors
     /// A disk that does not take it.
     pub fn record(&mut self, record: &Record) -> Result<(), Diagnostic> {
         let path = self.path.join("metrics.jsonl");
         let line = serde_json::to_string(record).map_err(|error| refuse(&path, error))?;
+        self.waiting = true;
         writeln!(self.metrics, "{line}").map_err(|error| refuse(&path, error))
+    }
+
+    /// Brings lines to the file that have waited for long enough.
+    ///
+    /// # Errors
+    /// A disk that does not take them.
+    pub fn keep_up(&mut self) -> Result<(), Diagnostic> {
+        if self.waiting && self.written.elapsed() >= WAIT { self.flush() } else { Ok(()) }
+    }
+
+    /// Brings all lines to the file.
+    ///
+    /// # Errors
+    /// A disk that does not take them.
+    pub fn flush(&mut self) -> Result<(), Diagnostic> {
+        self.waiting = false;
+        self.written = Instant::now();
+        self.metrics.flush().map_err(|error| refuse(&self.path.join("metrics.jsonl"), error))
     }
 
     /// Writes a whole file.

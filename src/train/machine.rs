@@ -5,14 +5,12 @@ use crate::base::Diagnostic;
 use crate::exec::{Program, Store};
 use crate::interp::{Session, Value};
 use crate::ir::computation::VariableId;
-use crate::ir::experiment::InputField;
 use crate::ir::op::Moment;
-use crate::ir::plan::BufferId;
 use crate::ir::plan::Plan;
 use crate::ir::{Array, Computation};
 use crate::passes;
 use crate::passes::plan::{PlanOptions, plan};
-use crate::readers::Table;
+use crate::readers::Field;
 use crate::ty::{DType, Type};
 
 /// How computations are run.
@@ -107,9 +105,10 @@ impl Variables {
     pub fn is_finite(&self, id: VariableId) -> bool {
         const EXPONENT: u32 = 0x7f80_0000;
         match self {
-            // The largest exponent tells: whole numbers, so that the loop runs in wide vectors.
+            // The largest exponent tells. No early end, so that the loop runs in vectors.
             Variables::Compiled(store) => {
-                store.get(id).iter().map(|v| v.to_bits() & EXPONENT).fold(0, u32::max) != EXPONENT
+                let bad = |v: &f32| u32::from(v.to_bits() & EXPONENT == EXPONENT);
+                store.get(id).iter().fold(0, |any, v| any | bad(v)) == 0
             }
             Variables::Interpreted(session) => {
                 session.variables[id.0 as usize].data.iter().all(|v| v.is_finite())
@@ -157,7 +156,54 @@ pub enum Task {
     /// Machine code with its memory.
     Compiled(Box<Program>),
     /// The graph itself.
-    Interpreted(Box<Computation>),
+    Interpreted(Box<Interpreted>),
+}
+
+/// A graph with the results of its last step.
+pub struct Interpreted {
+    computation: Computation,
+    outputs: Vec<Vec<f64>>,
+}
+
+/// The values of an output: those of all examples where it is per example.
+#[derive(Clone, Copy, Debug)]
+pub enum Output<'a> {
+    /// Numbers of compiled code.
+    Floats(&'a [f32]),
+    /// Indices of compiled code.
+    Indices(&'a [i32]),
+    /// Numbers of the reference evaluator.
+    Exact(&'a [f64]),
+}
+
+impl Output<'_> {
+    /// The first value; NaN where there is none.
+    pub fn first(self) -> f64 {
+        let first = match self {
+            Output::Floats(values) => values.first().map(|v| f64::from(*v)),
+            Output::Indices(values) => values.first().map(|v| f64::from(*v)),
+            Output::Exact(values) => values.first().copied(),
+        };
+        first.unwrap_or(f64::NAN)
+    }
+
+    /// Adds the values to others, one to one.
+    pub fn add_to(self, totals: &mut [f64]) {
+        match self {
+            Output::Floats(values) => totals.iter_mut().zip(values).for_each(|(t, v)| *t += f64::from(*v)),
+            Output::Indices(values) => totals.iter_mut().zip(values).for_each(|(t, v)| *t += f64::from(*v)),
+            Output::Exact(values) => totals.iter_mut().zip(values).for_each(|(t, v)| *t += v),
+        }
+    }
+
+    /// All values.
+    pub fn to_vec(self) -> Vec<f64> {
+        match self {
+            Output::Floats(values) => values.iter().map(|v| f64::from(*v)).collect(),
+            Output::Indices(values) => values.iter().map(|v| f64::from(*v)).collect(),
+            Output::Exact(values) => values.to_vec(),
+        }
+    }
 }
 
 impl Task {
@@ -172,40 +218,27 @@ impl Task {
         options: &MachineOptions,
     ) -> Result<Task, Diagnostic> {
         if options.interpret {
-            return Ok(Task::Interpreted(Box::new(computation.clone())));
+            let computation = computation.clone();
+            return Ok(Task::Interpreted(Box::new(Interpreted { computation, outputs: Vec::new() })));
         }
         let plan = plan_of(computation, types, batch, options)?;
         Ok(Task::Compiled(Box::new(Program::compile(plan, options.threads)?)))
     }
 
-    /// Runs it on these rows of the tables; `rows` has the rows for each table. Returns the outputs in the
-    /// order of the computation, each with the values of all examples where it is per example.
-    pub fn run(&mut self, variables: &mut Variables, feed: &Feed, moment: Moment) -> Vec<Vec<f64>> {
+    /// Makes a step with this data.
+    pub fn run(&mut self, variables: &mut Variables, feed: &Feed, moment: Moment) {
         match (self, variables) {
             (Task::Compiled(program), Variables::Compiled(store)) => {
-                for (i, (input, rows)) in feed.fields.iter().zip(&feed.rows).enumerate() {
-                    let field = &feed.tables[input.table].fields[input.field];
-                    match field.dtype {
-                        DType::F32 | DType::Bool => batches::fill(field, rows, program.input_mut(i)),
-                        DType::Index(_) => batches::fill_indices(field, rows, program.index_input_mut(i)),
-                    }
-                }
-                program.run(store, moment);
-                let plan = program.plan();
-                let value = |(name, buffer): &(String, BufferId)| match plan.buffers[buffer.0 as usize]
-                    .ty
-                    .dtype
-                {
-                    DType::F32 | DType::Bool => program.output(name).iter().map(|v| f64::from(*v)).collect(),
-                    DType::Index(_) => program.index_output(name).iter().map(|v| f64::from(*v)).collect(),
-                };
-                plan.outputs.iter().map(value).collect()
+                program.run_on(store, moment, &|input, examples, values| {
+                    let (field, rows) = (feed.at)(input);
+                    batches::fill(field, &rows[examples], values);
+                });
             }
-            (Task::Interpreted(computation), Variables::Interpreted(session)) => {
-                let inputs = feed.arrays();
-                let outputs = session.step(computation, &inputs, moment);
+            (Task::Interpreted(task), Variables::Interpreted(session)) => {
+                let inputs: Vec<Vec<Array>> = (0..feed.inputs).map(|input| feed.arrays(input)).collect();
+                let outputs = session.step(&task.computation, &inputs, moment);
                 let flat = |value: &Value| value.arrays().iter().flat_map(|a| a.data.clone()).collect();
-                outputs.iter().map(|(_, value)| flat(value)).collect()
+                task.outputs = outputs.iter().map(|(_, value)| flat(value)).collect();
             }
             (Task::Compiled(_), Variables::Interpreted(_))
             | (Task::Interpreted(_), Variables::Compiled(_)) => {
@@ -213,26 +246,35 @@ impl Task {
             }
         }
     }
+
+    /// An output of the last step, by its position in the computation.
+    pub fn output(&self, output: usize) -> Output<'_> {
+        match self {
+            Task::Compiled(program) => {
+                let plan = program.plan();
+                match plan.buffers[plan.outputs[output].1.0 as usize].ty.dtype {
+                    DType::F32 | DType::Bool => Output::Floats(program.output_at(output)),
+                    DType::Index(_) => Output::Indices(program.index_output_at(output)),
+                }
+            }
+            Task::Interpreted(task) => Output::Exact(task.outputs.get(output).map_or(&[], Vec::as_slice)),
+        }
+    }
 }
 
-/// The data of one step: for each input of the graph its field and its rows.
-#[derive(Clone, Debug)]
+/// The data of one step.
+#[derive(Clone, Copy)]
 pub struct Feed<'a> {
-    /// All tables.
-    pub tables: &'a [Table],
-    /// The field of each input.
-    pub fields: &'a [InputField],
-    /// The rows of each input; all of one length.
-    pub rows: Vec<&'a [u32]>,
+    /// How many inputs there are.
+    pub inputs: usize,
+    /// The field of an input and its rows, as many for each.
+    pub at: &'a (dyn Fn(usize) -> (&'a Field, &'a [u32]) + Sync),
 }
 
 impl Feed<'_> {
-    /// The values for the reference evaluator.
-    pub fn arrays(&self) -> Vec<Vec<Array>> {
-        self.fields
-            .iter()
-            .zip(&self.rows)
-            .map(|(input, rows)| batches::arrays(&self.tables[input.table].fields[input.field], rows))
-            .collect()
+    /// An input for the reference evaluator.
+    pub fn arrays(&self, input: usize) -> Vec<Array> {
+        let (field, rows) = (self.at)(input);
+        batches::arrays(field, rows)
     }
 }

@@ -62,14 +62,13 @@ impl<'a> Gauge<'a> {
             self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
         for (number, batch) in rows.chunks(self.batch).enumerate() {
             let fields = &self.measure.inputs;
-            let feed = Feed { tables, fields, rows: vec![batch; fields.len()] };
+            let at = |i: usize| (&tables[fields[i].table].fields[fields[i].field], batch);
+            let feed = Feed { inputs: fields.len(), at: &at };
             // Random numbers differ from batch to batch.
             let seed = moment.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95);
-            let moment = Moment { seed, batch: batch.len() as u64, ..moment };
-            for (total, values) in totals.iter_mut().zip(self.task.run(variables, &feed, moment)) {
-                for (t, value) in total.data.iter_mut().zip(values) {
-                    *t += value;
-                }
+            self.task.run(variables, &feed, Moment { seed, batch: batch.len() as u64, ..moment });
+            for (i, total) in totals.iter_mut().enumerate() {
+                self.task.output(i).add_to(&mut total.data);
             }
         }
         let mut given: HashMap<NodeId, Array> = self.sums.iter().copied().zip(totals).collect();

@@ -5,6 +5,7 @@ pub mod cost;
 mod diverged;
 pub mod folder;
 pub mod gradcheck;
+mod loader;
 pub mod machine;
 pub mod measure;
 pub mod run;

@@ -1,23 +1,27 @@
 //! The training loop: stage by stage, epoch by epoch, step by step.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batches::Order;
+use super::batches::Batches;
 use super::diverged::explain;
-use super::machine::{Feed, MachineOptions, Saved, Task, Variables};
+use super::loader::Loader;
+use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
 use crate::base::Diagnostic;
 use crate::interp::Env;
-use crate::ir::computation::Computation;
-use crate::ir::experiment::{Every, Experiment, Length, Stage};
+use crate::ir::computation::{Computation, VariableId};
+use crate::ir::experiment::{Every, Experiment, Length, Measure, Stage};
 use crate::ir::op::Moment;
 use crate::passes::guard::guard;
 use crate::readers::Table;
 use crate::ty::Type;
 
-/// Steps between copies of the variables, from which the state before a bad step is made again. A step
-/// overwrites its state, and a copy before each would cost more than the guard may.
-const COPY_EVERY: u64 = 64;
+/// Steps between looks for parameters that are not finite, and between copies of the variables from which the
+/// state before a bad step is made again. Both read all parameters, as a step does some ten times; so often,
+/// they cost less than a hundredth of it. Whatever is written has been looked through before.
+const LOOK_EVERY: u64 = 8;
+const COPY_EVERY: u64 = 32 * LOOK_EVERY;
 
 /// How a run goes.
 pub struct RunOptions<'a> {
@@ -148,7 +152,23 @@ impl StageRun<'_> {
         }
         let steps = self.options.max_steps.map_or(stage.total_steps, |most| most.min(stage.total_steps));
         watch(Event::Stage { stage, steps });
-        let mut orders: Vec<(u64, Order)> = Vec::new();
+        let batches = Batches::new(self.tables, stage, self.seed);
+        std::thread::scope(|scope| {
+            let mut loader = Loader::new(scope, batches, &mut task, steps)?;
+            self.steps(&mut task, &mut loader, &mut gauges, variables, steps, watch)
+        })
+    }
+
+    fn steps(
+        &self,
+        task: &mut Task,
+        loader: &mut Loader,
+        gauges: &mut [(&Measure, Gauge)],
+        variables: &mut Variables,
+        steps: u64,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Ended, Diagnostic> {
+        let stage = self.stage;
         let (mut loss_sum, mut seen) = (0.0, 0usize);
         let (mut copy, mut copied) = (Saved::default(), 0);
         for step in 1..=steps {
@@ -157,20 +177,23 @@ impl StageRun<'_> {
                 copied = step;
             }
             let epoch = (step - 1) / stage.steps_per_epoch + 1;
-            let (loss, examples) = self.step(&mut task, variables, step, &mut orders);
-            if let Some(symptom) = self.symptom(variables, loss) {
-                // Back to the state before this step: a step is a function of state and number.
+            let examples = loader.step(task, variables, self.moment(step, 0));
+            let loss = task.output(0).first();
+            let stopped = self.options.stop.load(Ordering::Relaxed);
+            let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
+            let due = |every: Every| match every {
+                Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
+                Every::Steps(n) => step % n == 0 || step == steps,
+            };
+            let written = epoch_ends || stopped || gauges.iter().any(|(measure, _)| due(measure.every));
+            let looked = written || step % LOOK_EVERY == 0;
+            if !loss.is_finite() || looked && self.not_finite(variables).is_some() {
                 variables.restore(&copy);
-                for earlier in copied..step {
-                    self.step(&mut task, variables, earlier, &mut orders);
-                }
-                return Err(self.diverged(&computation, variables, step, &mut orders, &symptom));
+                return Err(self.diverged(task, variables, copied..=step));
             }
             loss_sum += loss * examples as f64;
             seen += examples;
             watch(Event::Step { stage, epoch, step, examples, loss });
-            let stopped = self.options.stop.load(Ordering::Relaxed);
-            let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
             if epoch_ends || stopped {
                 let value = loss_sum / seen as f64;
                 watch(Event::Record(self.record(epoch, step, &self.train_split(), "loss", value)));
@@ -179,36 +202,16 @@ impl StageRun<'_> {
             if stopped {
                 return Ok(Ended::Interrupted);
             }
-            for (measure, gauge) in &mut gauges {
-                let due = match measure.every {
-                    Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
-                    Every::Steps(n) => step % n == 0 || step == steps,
-                };
-                if due {
-                    let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
-                    let value = gauge.run(variables, self.types, self.tables, moment);
-                    watch(Event::Record(self.record(epoch, step, &measure.split, &measure.name, value)));
-                }
+            for (measure, gauge) in gauges.iter_mut().filter(|(measure, _)| due(measure.every)) {
+                let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
+                let value = gauge.run(variables, self.types, self.tables, moment);
+                watch(Event::Record(self.record(epoch, step, &measure.split, &measure.name, value)));
             }
             if epoch_ends {
                 watch(Event::Epoch { variables });
             }
         }
         Ok(Ended::Finished)
-    }
-
-    /// Makes one step; returns its loss and number of examples.
-    fn step(
-        &self,
-        task: &mut Task,
-        variables: &mut Variables,
-        step: u64,
-        orders: &mut Vec<(u64, Order)>,
-    ) -> (f64, usize) {
-        let rows = self.rows(step, orders);
-        let examples = rows[0].len();
-        let outputs = task.run(variables, &self.feed(&rows), self.moment(step, examples));
-        (outputs[0][0], examples)
     }
 
     fn moment(&self, step: u64, examples: usize) -> Moment {
@@ -221,14 +224,9 @@ impl StageRun<'_> {
         self.tables[rows.table].splits[rows.split].name.clone()
     }
 
-    /// Why the step just made must not stand, if so.
-    fn symptom(&self, variables: &Variables, loss: f64) -> Option<String> {
-        if !loss.is_finite() {
-            return Some(format!("the loss is {loss}"));
-        }
-        let trained = self.stage.trained.iter().map(|(id, _)| *id);
-        let bad = trained.into_iter().find(|id| !variables.is_finite(*id))?;
-        Some(format!("the update of `{}` is not finite", self.experiment.variable(bad).path))
+    /// A trained parameter with a value that is not finite.
+    fn not_finite(&self, variables: &Variables) -> Option<VariableId> {
+        self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
     }
 
     fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: f64) -> Record {
@@ -236,57 +234,35 @@ impl StageRun<'_> {
         Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
     }
 
-    /// The rows of each `batch` statement at a step. A source shorter than the first starts over.
-    fn rows<'o>(&self, step: u64, orders: &'o mut Vec<(u64, Order)>) -> Vec<&'o [u32]> {
-        let mut places = Vec::new();
-        for (i, batch) in self.stage.batches.iter().enumerate() {
-            let rows = &self.tables[batch.rows.table].splits[batch.rows.split].rows;
-            let per_epoch = rows.len().div_ceil(batch.size) as u64;
-            let (epoch, index) = ((step - 1) / per_epoch, (step - 1) % per_epoch);
-            if orders.get(i).is_none_or(|(e, _)| *e != epoch) {
-                let order = if batch.in_order {
-                    Order::in_order(rows)
-                } else {
-                    Order::shuffled(rows, self.seed.wrapping_add(i as u64), epoch)
-                };
-                match orders.get_mut(i) {
-                    Some(slot) => *slot = (epoch, order),
-                    None => orders.push((epoch, order)),
-                }
+    /// Finds the first of these steps that diverged and names the operation at fault. The variables have the
+    /// values before the first of them, and keep those before the step that is found.
+    fn diverged(&self, task: &mut Task, variables: &mut Variables, steps: RangeInclusive<u64>) -> Diagnostic {
+        let mut batches = Batches::new(self.tables, self.stage, self.seed);
+        let mut before = Saved::default();
+        let last = *steps.end();
+        for step in steps {
+            variables.save(&mut before);
+            let moment = self.moment(step, batches.seek(step));
+            // A step is a function of state and number: this is the one that has been.
+            batches.run(task, variables, moment);
+            let loss = task.output(0).first();
+            let bad = self.not_finite(variables);
+            if loss.is_finite() && bad.is_none() && step < last {
+                continue;
             }
-            places.push((index as usize, batch.size));
+            let symptom = match bad {
+                Some(id) if loss.is_finite() => {
+                    format!("the update of `{}` is not finite", self.experiment.variable(id).path)
+                }
+                Some(_) | None => format!("the loss is {loss}"),
+            };
+            variables.restore(&before);
+            let inputs = batches.arrays();
+            let all = variables.arrays(self.types);
+            let env = Env { variables: &all, inputs: &inputs, moment };
+            return explain(self.stage, &step_of(self.stage, self.types), &env, &symptom);
         }
-        let orders: &'o Vec<(u64, Order)> = orders;
-        let all: Vec<&[u32]> =
-            places.iter().zip(orders).map(|((index, size), (_, order))| order.batch(*index, *size)).collect();
-        // All inputs of a step have as many examples as the shortest batch.
-        let shortest = all.iter().map(|rows| rows.len()).min().unwrap_or(0);
-        all.into_iter().map(|rows| &rows[..shortest]).collect()
-    }
-
-    fn feed<'r>(&'r self, rows: &[&'r [u32]]) -> Feed<'r> {
-        let source = |table: usize| {
-            let position = self.stage.batches.iter().position(|b| b.rows.table == table);
-            rows[position.unwrap_or(0)]
-        };
-        let rows = self.stage.inputs.iter().map(|input| source(input.table)).collect();
-        Feed { tables: self.tables, fields: &self.stage.inputs, rows }
-    }
-
-    /// Names the operation that made a step diverge; the variables have the values before the step.
-    fn diverged(
-        &self,
-        computation: &Computation,
-        variables: &Variables,
-        step: u64,
-        orders: &mut Vec<(u64, Order)>,
-        symptom: &str,
-    ) -> Diagnostic {
-        let rows = self.rows(step, orders);
-        let inputs = self.feed(&rows).arrays();
-        let arrays = variables.arrays(self.types);
-        let env = Env { variables: &arrays, inputs: &inputs, moment: self.moment(step, rows[0].len()) };
-        explain(self.stage, computation, &env, symptom)
+        Diagnostic::internal("train", "a step that diverged did not diverge again")
     }
 }
 
