@@ -32,7 +32,7 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
                 Leaf::Gather { .. } | Leaf::ScatterAdd { .. } => 2,
                 Leaf::Random { .. } => 0,
                 Leaf::ConvPool { .. } => 3,
-                Leaf::ConvPoolInput(_) | Leaf::ConvPoolWeight(_) | Leaf::ConvPoolBias(_) => 4,
+                Leaf::ConvPoolGradient(..) => 4,
             },
             [1, 1],
         ),
@@ -101,9 +101,7 @@ impl LeafWork {
                 | Leaf::SumPool(_)
                 | Leaf::SumPoolInput(_) => true,
                 Leaf::ConvPool { .. }
-                | Leaf::ConvPoolInput(_)
-                | Leaf::ConvPoolWeight(_)
-                | Leaf::ConvPoolBias(_)
+                | Leaf::ConvPoolGradient(..)
                 | Leaf::ArgMax { .. }
                 | Leaf::Gather { .. }
                 | Leaf::ScatterAdd { .. }
@@ -191,10 +189,9 @@ impl LeafWork {
                 Leaf::ConvWeight(c) => {
                     conv::weight_gradient(c, count, input(0), input(1), output.start, adds, scratch);
                 }
-                Leaf::ConvPool { .. }
-                | Leaf::ConvPoolInput(_)
-                | Leaf::ConvPoolWeight(_)
-                | Leaf::ConvPoolBias(_) => unreachable!("planned as routines of their own"),
+                Leaf::ConvPool { .. } | Leaf::ConvPoolGradient(..) => {
+                    unreachable!("planned as routines of their own")
+                }
                 Leaf::MaxPool(w) => pool::max_pool(isa, w, count, input(0), output),
                 Leaf::MaxPoolInput(w) => pool::max_pool_gradient(isa, w, count, input(0), input(1), output),
                 Leaf::MaxPoolPick(w) => pool::max_pool_pick(isa, w, count, input(0), input(1), output),

@@ -164,12 +164,8 @@ pub enum Leaf {
         /// In Winograd's form.
         winograd: bool,
     },
-    /// Gradient of `x`: `(x, w, bias, g[ph, pw, cout]) -> [h, w, cin]`
-    ConvPoolInput(ConvPool),
-    /// Gradient of `w`: `(x, w, bias, g) -> [kh, kw, cin, cout]`
-    ConvPoolWeight(ConvPool),
-    /// Gradient of `bias`: `(x, w, bias, g) -> [cout]`
-    ConvPoolBias(ConvPool),
+    /// Gradient of one of its inputs, in that one's shape: `(x, w, bias, g[ph, pw, cout])`
+    ConvPoolGradient(ConvPool, Gradient),
     /// `x[outer, n, inner] -> index[outer, inner]`: where the first maximum stands.
     ArgMax {
         /// Product of the extents before the axis.
@@ -207,6 +203,17 @@ pub enum Leaf {
         /// Differs for every random node of an experiment.
         stream: u64,
     },
+}
+
+/// Which input of a convolution a gradient belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradient {
+    /// The image.
+    Input,
+    /// The weights.
+    Weight,
+    /// The bias.
+    Bias,
 }
 
 /// A distribution of random numbers.

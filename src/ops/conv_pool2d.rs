@@ -6,7 +6,7 @@
 
 use super::conv2d::{conv, for_each_product};
 use super::window::{DILATION, HIGH, LOW, STRIDE, Windows, image_shape, pair};
-use crate::ir::kernel::{Conv, ConvPool, Leaf};
+use crate::ir::kernel::{Conv, ConvPool, Gradient, Leaf};
 use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
     NodeId, Op, RefCall, Signature,
@@ -39,17 +39,6 @@ pub fn conv_pool2d_grad(
         Gradient::Bias => &BIAS_GRAD,
     };
     b.add(op, &[x, w, bias, g], attrs(spec, windows))
-}
-
-/// Which input a gradient belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gradient {
-    /// The image.
-    Input,
-    /// The weights.
-    Weight,
-    /// The bias.
-    Bias,
 }
 
 fn attrs(spec: &ConvPool, windows: &Windows) -> Attrs {
@@ -263,7 +252,7 @@ pub static INPUT_GRAD: Op = Op {
     level: LevelRule::Join,
     shape: |sig| grad_shape(sig, 0),
     grad: Grad::Late,
-    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolInput(known(sig)))),
+    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolGradient(known(sig), Gradient::Input))),
     reference: input_reference,
     cases: || cases(true, false),
 };
@@ -283,7 +272,7 @@ pub static WEIGHT_GRAD: Op = Op {
     level: LevelRule::Join,
     shape: |sig| grad_shape(sig, 1),
     grad: Grad::Late,
-    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolWeight(known(sig)))),
+    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolGradient(known(sig), Gradient::Weight))),
     reference: weight_reference,
     cases: || cases(true, false),
 };
@@ -300,7 +289,7 @@ pub static BIAS_GRAD: Op = Op {
     level: LevelRule::Join,
     shape: |sig| grad_shape(sig, 2),
     grad: Grad::Late,
-    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolBias(known(sig)))),
+    lower: Lower::Kernel(|sig, _| Kernel::Leaf(Leaf::ConvPoolGradient(known(sig), Gradient::Bias))),
     reference: bias_reference,
     cases: || cases(true, false),
 };

@@ -64,7 +64,7 @@ pub use compare::{eq, ge, gt, le, lt, ne};
 pub use concat::concat;
 pub use constant::{constant, constant_like};
 pub use contract::{contract, matmul};
-pub use conv_pool2d::{Gradient, conv_pool2d, conv_pool2d_grad};
+pub use conv_pool2d::{conv_pool2d, conv_pool2d_grad};
 pub use conv2d::{conv2d, conv2d_input_grad, conv2d_weight_grad, same_padding};
 pub use div::div;
 pub use erf::erf;

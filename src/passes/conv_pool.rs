@@ -15,9 +15,9 @@
 //! elements do less than the dense ones (measured: three to five times less time for 2x2 windows and a ReLU).
 
 use super::{Pass, rewrite};
-use crate::ir::kernel::{Combine, Conv, ConvPool, Kernel, Leaf, Scalar, Source, Window};
+use crate::ir::kernel::{Combine, Conv, ConvPool, Gradient, Kernel, Leaf, Scalar, Source, Window};
 use crate::ir::{Computation, Graph, Level, NodeId};
-use crate::ops::{self, Gradient, Windows};
+use crate::ops::{self, Windows};
 use crate::ty::Shape;
 
 /// The pass.
@@ -184,8 +184,11 @@ impl View<'_> {
     /// The pattern around a convolution and what is to stand in the place of its nodes, or why it is left.
     fn pattern(&self, c: NodeId, conv: Conv, number: usize) -> Result<(Pattern, Changes), &'static str> {
         let (x, w) = (self.graph[c].inputs[0], self.graph[c].inputs[1]);
-        if self.each(w) || !self.each(x) {
+        if self.each(w) {
             return Err("the weights differ from example to example");
+        }
+        if !self.each(x) {
+            return Err("the image is the same for all examples");
         }
         let pools = self.users(c).iter().filter_map(|user| match self.kernel(*user) {
             Some(Kernel::Leaf(Leaf::MaxPool(window))) => Some((*user, *window)),
@@ -205,7 +208,11 @@ impl View<'_> {
             (result, bias) = (sum, Some(vector));
         }
         let mut positive = Vec::new();
-        if let Some((clipped, conditions)) = self.only_clipped(result) {
+        let spreads = || self.users(c).iter().filter(|user| **user != pooled);
+        // A gradient may come past the ReLU, from a loss whose own value nobody reads: then it stays outside.
+        if let Some((clipped, conditions)) = self.only_clipped(result)
+            && spreads().all(|spread| self.unmasked(*spread, &conditions).is_some())
+        {
             (result, relu, positive) = (clipped, true, conditions);
         }
         let spec = ConvPool::new(conv, window.kernel, relu);
@@ -218,7 +225,7 @@ impl View<'_> {
         let mut changes = vec![(result, Instead::Forward(number))];
         changes.extend(positive.iter().map(|id| (*id, Instead::Positive(number))));
         const READ: &str = "something besides the max-pool reads the result or its gradient";
-        for spread in self.users(c).iter().filter(|user| **user != pooled) {
+        for spread in spreads() {
             changes.extend(self.gradients(*spread, &window, [x, w], &positive, number).ok_or(READ)?);
         }
         let windows = Windows {
@@ -263,6 +270,15 @@ impl View<'_> {
         clipped.filter(|_| !self.wanted[a.index()]).map(|clipped| (clipped, conditions))
     }
 
+    /// The gradient that one of these conditions masks before the gradient of the maxima.
+    fn unmasked(&self, spread: NodeId, positive: &[NodeId]) -> Option<NodeId> {
+        let masked = *self.graph[spread].inputs.get(1)?;
+        match self.arguments(masked, Scalar::Select)? {
+            [condition, g, zero] if positive.contains(condition) && self.is_zero(*zero) => Some(*g),
+            _ => None,
+        }
+    }
+
     /// What stands in the place of the gradients behind the gradient of the maxima.
     fn gradients(
         &self,
@@ -278,10 +294,7 @@ impl View<'_> {
         }
         let masked = self.graph[spread].inputs[1];
         // What the ReLU does not let through, the joined operation does not either.
-        let g = match self.arguments(masked, Scalar::Select) {
-            Some([condition, g, zero]) if positive.contains(condition) && self.is_zero(*zero) => *g,
-            _ => masked,
-        };
+        let g = self.unmasked(spread, positive).unwrap_or(masked);
         let mut changes = Vec::new();
         let mut weights = false;
         for user in self.users(spread) {

@@ -56,10 +56,11 @@ impl Network {
         match self.random.below(7) {
             0 => ops::tanh(&mut self.b, x),
             1 => x,
-            _ => {
+            2 => {
                 let zero = ops::zeros_like(&mut self.b, x);
                 ops::maximum(&mut self.b, x, zero)
             }
+            _ => ops::relu(&mut self.b, x),
         }
     }
 
@@ -146,13 +147,41 @@ fn compiled_networks_agree_with_the_interpreter() {
 
 #[test]
 fn passes_keep_the_values_of_networks_and_join_many() {
-    let mut joined = 0;
+    let (mut joined, mut clipped) = (0, 0);
     for seed in 0..NETWORKS {
         let before = Network::draw(seed);
         let sample = Sample::draw(&before.graph, batch(seed), seed);
         let (after, _) = passes::run(before.clone(), &passes::Options::default()).expect("the passes run");
         assert_same(&before, &after, &sample, 1e-9, &format!("network {seed}"));
-        joined += usize::from(after.graph.iter().any(|(_, node)| node.op.name == "conv_pool2d"));
+        let forward = || after.graph.iter().filter(|(_, node)| node.op.name == "conv_pool2d");
+        joined += u64::from(forward().next().is_some());
+        clipped += u64::from(forward().any(|(_, node)| node.attrs.get_bool("relu")));
     }
-    assert!(joined as u64 > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
+    assert!(joined > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
+    assert!(clipped > NETWORKS / 12, "only {clipped} of {NETWORKS} networks have one with a ReLU");
+}
+
+#[test]
+fn a_gradient_that_goes_past_the_relu_is_not_masked_by_it() {
+    // The main path has a ReLU; a second gradient comes from a loss before it, whose value nobody reads.
+    let mut b = Builder::default();
+    let image = ops::input(&mut b, 0, &Type::f32(Shape::of(&[8, 8, 3])));
+    let weights = ops::variable(&mut b, VariableId(0), &Shape::of(&[3, 3, 3, 4]));
+    let bias = ops::variable(&mut b, VariableId(1), &Shape::of(&[4]));
+    let c = ops::conv2d(&mut b, image, weights, &Windows::default(), 1);
+    let windows = Windows { stride: [2, 2], ..Windows::default() };
+    let pooled = ops::max_pool2d(&mut b, c, [2, 2], &windows);
+    let spread = ops::broadcast_like(&mut b, bias, pooled);
+    let a = ops::add(&mut b, pooled, spread);
+    let y = ops::relu(&mut b, a);
+    let (after, before) = (ops::sum(&mut b, y, &[0, 1, 2]), ops::sum(&mut b, a, &[0, 1, 2]));
+    let mut outputs = vec![("y".to_string(), y)];
+    for (name, loss) in [("after", after), ("before", before)] {
+        let slopes = gradients(&mut b, loss, &[weights, bias, image]);
+        outputs.extend(slopes.into_iter().enumerate().map(|(i, slope)| (format!("{name} {i}"), slope)));
+    }
+    let c = Computation { graph: b.graph, outputs, updates: Vec::new() };
+    let sample = Sample::draw(&c.graph, 3, 1);
+    let (simple, _) = passes::run(c.clone(), &passes::Options::default()).expect("the passes run");
+    assert_same(&c, &simple, &sample, 1e-9, "two gradients");
 }

@@ -9,7 +9,8 @@ use crate::passes::conv_pool;
 
 /// Of the kernels of a step whose way of computing is not told yet.
 pub fn tell(lowered: &Lowered, kernels: &mut [crate::ir::plan::PlannedKernel]) {
-    let refusals = conv_pool::refusals(lowered.computation);
+    let convolves = lowered.kernels.iter().any(|kernel| matches!(kernel, Kernel::Leaf(Leaf::Conv(_))));
+    let refusals = if convolves { conv_pool::refusals(lowered.computation) } else { Vec::new() };
     for kernel in kernels.iter_mut().filter(|kernel| kernel.choice.is_empty()) {
         let Some(root) = kernel.nodes.last() else { continue };
         kernel.choice = match &kernel.work {
@@ -51,9 +52,7 @@ fn dense(lowered: &Lowered, root: NodeId, leaf: &Leaf, refusals: &[(NodeId, &'st
         },
         Leaf::ConvInput(_) | Leaf::ConvWeight(_) => gradient(),
         Leaf::ConvPool { .. }
-        | Leaf::ConvPoolInput(_)
-        | Leaf::ConvPoolWeight(_)
-        | Leaf::ConvPoolBias(_)
+        | Leaf::ConvPoolGradient(..)
         | Leaf::MaxPool(_)
         | Leaf::MaxPoolInput(_)
         | Leaf::MaxPoolPick(_)

@@ -3,7 +3,7 @@
 
 use super::kernels::Kernels;
 use super::roots::Storage;
-use crate::ir::kernel::{ConvPool, Kernel, Leaf};
+use crate::ir::kernel::{ConvPool, Gradient, Kernel, Leaf};
 use crate::ir::plan::{Arena, BufferId, LeafCall, Routine, Work, WriteMode};
 use crate::ir::{Level, NodeId};
 use crate::kernels::{conv_pool, winograd};
@@ -28,40 +28,39 @@ impl Planned {
 }
 
 impl Kernels<'_> {
-    /// The call of one of these leaves; `false` if it is another one.
-    pub(super) fn conv_pool(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) -> bool {
-        match leaf {
-            Leaf::ConvPool { spec, winograd } => {
-                let inputs = self.first_inputs(id);
-                self.forward(id, spec, *winograd, inputs, output);
-            }
-            Leaf::ConvPoolInput(spec) => {
+    /// The call of a `conv_pool2d`.
+    pub(super) fn conv_pool(&mut self, id: NodeId, spec: &ConvPool, winograd: bool, output: BufferId) {
+        let inputs = self.first_inputs(id);
+        self.forward(id, spec, winograd, inputs, output);
+    }
+
+    /// The call of a gradient of a `conv_pool2d`.
+    pub(super) fn conv_pool_gradient(
+        &mut self,
+        id: NodeId,
+        (spec, of): (&ConvPool, Gradient),
+        output: BufferId,
+        mode: WriteMode,
+    ) {
+        match of {
+            Gradient::Input => {
                 let [x, w, bias] = self.first_inputs(id);
                 let taps = self.taps(id, spec, [x, w, bias]);
                 let g = self.buffers.value(self.lowered.inputs(id)[3]).0;
                 let turned = conv_pool::input_weights_elements(spec);
                 let turned = self.prepared(id, Routine::TurnedWeights(*spec), w, turned);
-                self.call(
-                    id,
-                    Routine::ConvPoolInputGradient(*spec),
-                    vec![g, taps, turned],
-                    vec![output],
-                    mode,
-                );
+                let inputs = vec![g, taps, turned];
+                self.call(id, Routine::ConvPoolInputGradient(*spec), inputs, vec![output], mode);
             }
-            Leaf::ConvPoolWeight(spec) => {
-                let outputs = vec![output];
-                let outputs = match self.partner(id, &Leaf::ConvPoolBias(*spec)) {
-                    Some((partner, at)) => {
-                        let bias = self.made_along(partner, at, mode);
-                        [outputs, vec![bias]].concat()
-                    }
-                    None => outputs,
-                };
+            Gradient::Weight => {
+                let mut outputs = vec![output];
+                if let Some((partner, at)) = self.partner(id, (*spec, Gradient::Bias)) {
+                    outputs.push(self.made_along(partner, at, mode));
+                }
                 self.weight_gradient(id, spec, outputs, mode);
             }
-            Leaf::ConvPoolBias(spec) => {
-                let weights = match self.partner(id, &Leaf::ConvPoolWeight(*spec)) {
+            Gradient::Bias => {
+                let weights = match self.partner(id, (*spec, Gradient::Weight)) {
                     Some((partner, at)) => self.made_along(partner, at, mode),
                     None => {
                         let like = self.lowered.inputs(id)[1];
@@ -75,20 +74,7 @@ impl Kernels<'_> {
                 };
                 self.weight_gradient(id, spec, vec![weights, output], mode);
             }
-            Leaf::Conv(_)
-            | Leaf::ConvInput(_)
-            | Leaf::ConvWeight(_)
-            | Leaf::MaxPool(_)
-            | Leaf::MaxPoolInput(_)
-            | Leaf::MaxPoolPick(_)
-            | Leaf::SumPool(_)
-            | Leaf::SumPoolInput(_)
-            | Leaf::ArgMax { .. }
-            | Leaf::Gather { .. }
-            | Leaf::ScatterAdd { .. }
-            | Leaf::Random { .. } => return false,
         }
-        true
     }
 
     fn level(&self, id: NodeId) -> Level {
@@ -195,10 +181,10 @@ impl Kernels<'_> {
 
     /// The gradient of the other of weights and bias with the same inputs that has no kernel yet: its node,
     /// and the node whose value it makes.
-    fn partner(&self, id: NodeId, leaf: &Leaf) -> Option<(NodeId, NodeId)> {
+    fn partner(&self, id: NodeId, (spec, of): (ConvPool, Gradient)) -> Option<(NodeId, NodeId)> {
         let inputs = self.lowered.inputs(id);
         let other = self.lowered.users[inputs[3].index()].iter().find(|user| {
-            matches!(self.lowered.kernel(**user), Kernel::Leaf(other) if other == leaf)
+            matches!(self.lowered.kernel(**user), Kernel::Leaf(leaf) if *leaf == Leaf::ConvPoolGradient(spec, of))
                 && self.lowered.inputs(**user) == inputs
         })?;
         let storage = self.roots.of(*other);

@@ -59,10 +59,7 @@ pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
     let elements = elements as u64;
     match leaf {
         Leaf::Conv(conv) | Leaf::ConvInput(conv) | Leaf::ConvWeight(conv) => convolution(conv),
-        Leaf::ConvPool { spec, .. }
-        | Leaf::ConvPoolInput(spec)
-        | Leaf::ConvPoolWeight(spec)
-        | Leaf::ConvPoolBias(spec) => convolution(&spec.conv),
+        Leaf::ConvPool { spec, .. } | Leaf::ConvPoolGradient(spec, _) => convolution(&spec.conv),
         Leaf::MaxPool(w)
         | Leaf::MaxPoolInput(w)
         | Leaf::MaxPoolPick(w)

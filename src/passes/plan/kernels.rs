@@ -322,8 +322,11 @@ impl Kernels<'_> {
     }
 
     fn leaf(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) {
-        if self.conv_pool(id, leaf, output, mode) {
-            return;
+        if let Leaf::ConvPool { spec, winograd } = leaf {
+            return self.conv_pool(id, spec, *winograd, output);
+        }
+        if let Leaf::ConvPoolGradient(spec, of) = leaf {
+            return self.conv_pool_gradient(id, (spec, *of), output, mode);
         }
         let inputs = self.lowered.inputs(id).iter().map(|input| self.buffers.value(*input).0).collect();
         let routine = Routine::Leaf(leaf.clone());

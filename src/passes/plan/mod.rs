@@ -25,7 +25,7 @@ mod updates;
 use crate::base::Diagnostic;
 use crate::ir::Computation;
 use crate::ir::computation::VariableId;
-use crate::ir::kernel::Leaf;
+use crate::ir::kernel::{Gradient, Leaf};
 use crate::ir::plan::{Arena, BufferId, Plan, variable_layout};
 use crate::ty::Type;
 
@@ -109,13 +109,13 @@ pub fn plan(
 /// Whether a leaf can add its examples' results into a slot itself.
 fn leaf_adds(leaf: &Leaf) -> bool {
     match leaf {
-        Leaf::ConvWeight(_) | Leaf::ConvPoolWeight(_) | Leaf::ConvPoolBias(_) | Leaf::ScatterAdd { .. } => {
-            true
-        }
+        Leaf::ConvWeight(_)
+        | Leaf::ConvPoolGradient(_, Gradient::Weight | Gradient::Bias)
+        | Leaf::ScatterAdd { .. } => true,
         Leaf::Conv(_)
         | Leaf::ConvInput(_)
         | Leaf::ConvPool { .. }
-        | Leaf::ConvPoolInput(_)
+        | Leaf::ConvPoolGradient(_, Gradient::Input)
         | Leaf::MaxPool(_)
         | Leaf::MaxPoolInput(_)
         | Leaf::MaxPoolPick(_)

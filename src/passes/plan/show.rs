@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::ir::Level;
-use crate::ir::kernel::{Combine, Conv, ConvPool, Leaf, Scalar, Window};
+use crate::ir::kernel::{Combine, Conv, ConvPool, Gradient, Leaf, Scalar, Window};
 use crate::ir::plan::{
     Access, Arena, Buffer, BufferId, Extent, Gemm, Instr, LeafCall, Matrix, Nest, Phase, Plan, Routine, Work,
     WriteMode,
@@ -315,9 +315,14 @@ fn leaf(leaf: &Leaf) -> String {
         Leaf::ConvInput(conv) => format!("input gradient of the convolution, {}", convolution(conv)),
         Leaf::ConvWeight(conv) => format!("weight gradient of the convolution, {}", convolution(conv)),
         Leaf::ConvPool { spec, .. } => format!("maxima of the convolution, {}", conv_pool(spec)),
-        Leaf::ConvPoolInput(spec) => format!("input gradient of the maxima, {}", conv_pool(spec)),
-        Leaf::ConvPoolWeight(spec) => format!("weight gradient of the maxima, {}", conv_pool(spec)),
-        Leaf::ConvPoolBias(spec) => format!("bias gradient of the maxima, {}", conv_pool(spec)),
+        Leaf::ConvPoolGradient(spec, of) => {
+            let of = match of {
+                Gradient::Input => "input",
+                Gradient::Weight => "weight",
+                Gradient::Bias => "bias",
+            };
+            format!("{of} gradient at the maxima of the convolution, {}", conv_pool(spec))
+        }
         Leaf::MaxPool(w) => format!("maximum of windows, {}", windows(w)),
         Leaf::MaxPoolInput(w) => format!("gradient of the maximum of windows, {}", windows(w)),
         Leaf::MaxPoolPick(w) => format!("elements at the maxima of windows, {}", windows(w)),

@@ -1,4 +1,4 @@
-"""Training steps of the benchmark networks without convolutions' variants in JAX: one JSON line per network.
+"""Training steps of cnn, mlp and tiny in JAX: one JSON line per network; the variants of cnn are left out.
 
 Usage: jax.py THREADS NETWORK...
 A jitted step with Adam written out, on a batch that lies in memory. JAX has no setting for its threads;
