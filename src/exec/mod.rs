@@ -12,6 +12,7 @@ mod product;
 mod program;
 mod schedule;
 mod store;
+mod whole;
 
 pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};

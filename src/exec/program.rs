@@ -14,6 +14,7 @@ use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
 use super::memory::{Memory, available, short};
 use super::schedule::{stretches, workers};
+use super::whole::{Whole, is_small};
 use crate::base::Diagnostic;
 use crate::ir::Level;
 use crate::ir::op::Moment;
@@ -23,6 +24,8 @@ use crate::ir::plan::{ARENAS, Arena, BufferId, HostScalar, Plan};
 pub struct Program {
     plan: Plan,
     engine: Arc<Engine>,
+    /// The step in one call, where that pays.
+    whole: Option<Whole>,
     threads: Vec<JoinHandle<()>>,
     arenas: Vec<Memory>,
     inputs: Inputs,
@@ -45,7 +48,8 @@ impl Program {
     /// When its memory is not available, or the plan or the code generator has a fault.
     pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
         check(&plan)?;
-        let workers = workers(&plan, threads);
+        let small = is_small(&plan);
+        let workers = if small { 1 } else { workers(&plan, threads) };
         let mut sizes = sizes(&plan, workers);
         let needed = sizes.iter().map(|bytes| *bytes as u64).sum();
         let free = available();
@@ -62,6 +66,7 @@ impl Program {
             }
         }
         let (kernels, code) = Kernel::all(&plan)?;
+        let whole = if small { Some(Whole::compile(&plan)?) } else { None };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Arc::new(Engine {
             kernels,
@@ -83,6 +88,7 @@ impl Program {
         let mut program = Program {
             plan,
             engine,
+            whole,
             threads: Vec::new(),
             arenas,
             inputs,
@@ -189,6 +195,15 @@ impl Program {
 
     fn work(&mut self, store: &mut Store, step: Step) {
         let engine = &*self.engine;
+        if let Some(whole) = self.whole.as_ref().filter(|_| self.batch == self.plan.batch) {
+            engine.fill(&step, 0);
+            // SAFETY: arenas and kernels are those of the plan, which has one worker.
+            let done = unsafe { whole.run(&engine.kernels, &step, &mut self.scratch) };
+            if let Err(panic) = done {
+                resume_unwind(panic);
+            }
+            return self.end(store);
+        }
         if engine.workers > 1 {
             // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
             unsafe { *engine.step.get() = Some(step) };

@@ -9,9 +9,10 @@ use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 
-use super::emit::emit;
+use super::function::emit;
 use super::loops::Loops;
 use super::schedule::Schedule;
+use super::step::{self, Step, StepFunction};
 use super::{Entry, Function, Range, ranged};
 use crate::base::Diagnostic;
 use crate::ir::plan::{Buffer, Nest};
@@ -144,6 +145,55 @@ impl Drop for Code {
     fn drop(&mut self) {
         if let Some(module) = self.module.take() {
             // SAFETY: entries are only called by the owner of this code, which is being dropped.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// Executable code of a whole step. Its memory is freed with it.
+pub struct StepCode {
+    module: Option<JITModule>,
+    function: StepFunction,
+}
+
+impl StepCode {
+    /// Compiles a step, whose accesses are to these buffers.
+    ///
+    /// # Errors
+    /// As [`Code::compile`].
+    pub fn compile(step: &Step, buffers: &[Buffer]) -> Result<StepCode, Diagnostic> {
+        caught(|| {
+            let mut module = JITModule::new(JITBuilder::with_isa(native()?, default_libcall_names()));
+            let mut compiler = module.make_context();
+            compiler.func.signature = Signature::new(module.isa().default_call_conv());
+            compiler.func.signature.params.push(AbiParam::new(types::I64));
+            let mut host = compiler.func.signature.clone();
+            host.params.push(AbiParam::new(types::I64));
+            host.returns.push(AbiParam::new(types::I64));
+            let id = module.declare_function("step", Linkage::Local, &compiler.func.signature);
+            let id = id.map_err(fault)?;
+            let config = module.target_config();
+            step::emit(&mut compiler.func, &mut FunctionBuilderContext::new(), step, buffers, host, config)?;
+            let defined = module.define_function(id, &mut compiler);
+            defined.map_err(|error| fault(format!("{error:?}")))?;
+            module.finalize_definitions().map_err(fault)?;
+            let address = module.get_finalized_function(id);
+            // SAFETY: the function was generated with just this signature and calling convention.
+            let function = unsafe { std::mem::transmute::<*const u8, StepFunction>(address) };
+            Ok(StepCode { module: Some(module), function })
+        })
+    }
+
+    /// The function.
+    pub fn function(&self) -> StepFunction {
+        self.function
+    }
+}
+
+impl Drop for StepCode {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: the function is only called by the owner of this code, which is being dropped.
             unsafe { module.free_memory() };
         }
     }

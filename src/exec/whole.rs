@@ -1,0 +1,125 @@
+//! Steps of small networks as one call into compiled code.
+//!
+//! Where a step is some microseconds long, going from kernel to kernel is a good part of it. Then the code
+//! generator writes out the whole step, with its loops over tiles and its nests, for a full batch; the other
+//! kernels are called from there. A last batch of fewer examples is run kernel by kernel.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::engine::Step;
+use super::kernel::{Facts, Kernel, Scratch, WHOLE};
+use super::places::{Frame, Place};
+use super::schedule::{Stretch, stretches};
+use crate::base::Diagnostic;
+use crate::ir::plan::{ARENAS, Arena, Nest, Phase, Plan, Work};
+use crate::jit::{self, Call, Part, State, StepCode};
+
+/// The step of a plan as one function.
+pub struct Whole {
+    code: StepCode,
+}
+
+/// What the host needs to run a kernel for the code.
+struct Context<'a> {
+    kernels: &'a [Kernel],
+    facts: Facts,
+    scratch: &'a mut Scratch,
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+/// More kernels than this are not written out in one function: a compiler's work on a function grows faster
+/// than its length.
+const KERNELS: usize = 128;
+
+/// Whether a plan is so small that no part of its step is worth a second worker, whatever the machine has.
+pub fn is_small(plan: &Plan) -> bool {
+    let shared = |stretch: &Stretch| match stretch {
+        Stretch::Tiles { parallel, .. } => *parallel,
+        Stretch::Alone(_) => false,
+        Stretch::Together(_) => true,
+    };
+    plan.kernels.len() <= KERNELS && !stretches(plan, 2).iter().any(shared)
+}
+
+impl Whole {
+    /// Compiles the step of a plan.
+    ///
+    /// # Errors
+    /// Internal errors: a plan that breaks its own rules, or a fault of the code generator.
+    pub fn compile(plan: &Plan) -> Result<Whole, Diagnostic> {
+        let part = |phase: &Phase| match phase {
+            Phase::Tiles(kernels) => (true, kernels.iter().map(|k| k.0 as usize).collect::<Vec<_>>()),
+            Phase::Once(groups) => (false, groups.iter().flatten().map(|(k, _)| k.0 as usize).collect()),
+        };
+        let call = |kernel: usize| match &plan.kernels[kernel].work {
+            Work::Nest(nest) => Call::Nest(nest, addresses(plan, nest)),
+            Work::Gemm(_) | Work::Leaf(_) => Call::Host(kernel),
+        };
+        let parts = plan.phases.iter().map(part);
+        let step = jit::Step {
+            batch: plan.batch,
+            tile: plan.tile,
+            tiles_per_slot: plan.tiles_per_slot,
+            slot_bytes: plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
+            parts: parts
+                .map(|(tiles, kernels)| Part { tiles, calls: kernels.into_iter().map(call).collect() })
+                .collect(),
+        };
+        Ok(Whole { code: StepCode::compile(&step, &plan.buffers)? })
+    }
+
+    /// Runs a step of a full batch; gives back what a kernel said when it panicked.
+    ///
+    /// # Safety
+    /// The step's arenas and the kernels are those of the plan.
+    pub unsafe fn run(
+        &self,
+        kernels: &[Kernel],
+        step: &Step,
+        scratch: &mut Scratch,
+    ) -> Result<(), Box<dyn Any + Send>> {
+        let mut context = Context { kernels, facts: step.facts, scratch, panic: None };
+        let mut state = State {
+            bases: step.bases,
+            slot: std::ptr::null_mut(),
+            first: 0,
+            examples: 0,
+            adds: 0,
+            host,
+            context: (&raw mut context).cast(),
+        };
+        // SAFETY: the code was generated for this plan: the caller says that the arenas are its own, and the
+        // plan keeps every access within them.
+        unsafe { (self.code.function())(&mut state) };
+        context.panic.map_or(Ok(()), Err)
+    }
+}
+
+fn addresses(plan: &Plan, nest: &Nest) -> Vec<jit::Address> {
+    let accesses = nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
+    accesses.map(|a| jit::Address::from(&Place::new(&plan.buffers, a.buffer, a.offset))).collect()
+}
+
+/// Runs a kernel that is not a nest. A panic must not go through compiled code.
+unsafe extern "C" fn host(state: *mut State, kernel: usize) -> i64 {
+    // SAFETY: the code hands on what `run` gave it, and nobody else uses it during the call.
+    let (state, context) = unsafe { (&*state, &mut *(*state).context.cast::<Context>()) };
+    let mut bases: [*mut u8; ARENAS] = state.bases;
+    bases[Arena::Slots as usize] = state.slot;
+    let frame = Frame {
+        bases,
+        first: state.first as usize,
+        examples: state.examples as usize,
+        adds: state.adds != 0,
+    };
+    let (facts, scratch) = (context.facts, &mut *context.scratch);
+    let work = || context.kernels[kernel].run(&frame, &facts, WHOLE, scratch);
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(()) => 0,
+        Err(panic) => {
+            context.panic = Some(panic);
+            1
+        }
+    }
+}
