@@ -28,18 +28,30 @@ struct Context<'a> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// More kernels than this are not written out in one function: a compiler's work on a function grows faster
-/// than its length.
-const KERNELS: usize = 128;
+/// More kernels than this are not written out in one function: a tenth of a second of compiling.
+const KERNELS: usize = 512;
 
-/// Whether a plan is so small that no part of its step is worth a second worker, whatever the machine has.
+/// With more floating-point operations than this a step takes some ten microseconds, and going from kernel to
+/// kernel hardly shows.
+const WORK: u64 = 1 << 19;
+
+/// Whether a plan is so small that no part of its step is worth a second worker, whatever the machine has, and
+/// that the way from kernel to kernel counts.
 pub fn is_small(plan: &Plan) -> bool {
+    let work = |phase: &Phase| match phase {
+        Phase::Tiles(kernels) => {
+            let flops = kernels.iter().map(|k| plan.kernels[k.0 as usize].flops).sum::<u64>();
+            flops * plan.batch as u64
+        }
+        Phase::Once(groups) => groups.iter().flatten().map(|(k, _)| plan.kernels[k.0 as usize].flops).sum(),
+    };
     let shared = |stretch: &Stretch| match stretch {
         Stretch::Tiles { parallel, .. } => *parallel,
         Stretch::Alone(_) => false,
         Stretch::Together(_) => true,
     };
-    plan.kernels.len() <= KERNELS && !stretches(plan, 2).iter().any(shared)
+    let fits = plan.kernels.len() <= KERNELS && plan.phases.iter().map(work).sum::<u64>() <= WORK;
+    fits && !stretches(plan, 2).iter().any(shared)
 }
 
 impl Whole {

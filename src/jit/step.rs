@@ -87,7 +87,7 @@ pub type StepFunction = unsafe extern "C" fn(*mut State);
 
 /// A call with its nest in normal form.
 enum Ready<'s> {
-    Nest(Loops, Schedule, &'s [Address]),
+    Nest(Box<(Loops, Schedule)>, &'s [Address]),
     Host(usize),
 }
 
@@ -163,7 +163,7 @@ pub(super) fn emit(
                 Call::Nest(nest, addresses) => {
                     let loops = Loops::new(&step.specialized(nest, part.tiles), buffers)?;
                     let schedule = Schedule::new(&loops);
-                    Ready::Nest(loops, schedule, addresses)
+                    Ready::Nest(Box::new((loops, schedule)), addresses)
                 }
                 Call::Host(kernel) => Ready::Host(*kernel),
             });
@@ -258,7 +258,8 @@ impl<'a> Writer<'a> {
         let mut told = false;
         for call in calls {
             match call {
-                Ready::Nest(loops, schedule, addresses) => {
+                Ready::Nest(nest, addresses) => {
+                    let (loops, schedule) = &**nest;
                     let given = self.given(addresses, loops, tile);
                     self.b = inline(self.b, loops, schedule, given);
                 }

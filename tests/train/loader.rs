@@ -1,8 +1,12 @@
 //! Batches are the same whoever assembles them: a thread ahead of the steps, or the workers in the step.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use nnc::train::MachineOptions;
+use nnc::driver;
+use nnc::readers::Values;
+use nnc::train::{Ended, Event, MachineOptions, RunOptions};
 
 use super::{checked, machine, trained};
 
@@ -53,5 +57,48 @@ fn compiled_and_reference_steps_see_the_same_rows() {
     assert_eq!(compiled.len(), 3);
     for (a, b) in compiled.iter().zip(&reference) {
         assert!((a.value - b.value).abs() < 1e-4 * b.value.abs(), "{a:?} {b:?}");
+    }
+}
+
+/// A run that is stopped ends after the step under way, and the thread that assembles batches with it.
+#[test]
+fn a_stopped_run_ends() {
+    let checked = checked(Path::new("models/mlp.nn"));
+    let experiment = checked.experiment.as_ref().expect("no errors");
+    for threads in [1, 2] {
+        let mut variables = driver::variables(experiment, &machine(threads), None).expect("first values");
+        let stop = AtomicBool::new(false);
+        let options = RunOptions { machine: machine(threads), max_steps: None, stop: &stop };
+        let mut steps = 0;
+        let mut watch = |event: Event| {
+            if let Event::Step { .. } = event {
+                steps += 1;
+                if steps == 3 {
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        let ended = driver::train(experiment, &checked.tables, &mut variables, &options, &mut watch);
+        assert_eq!(ended.expect("no error"), Ended::Interrupted);
+        assert_eq!(steps, 3);
+    }
+}
+
+/// What goes wrong while a batch is assembled comes to the caller, from whichever thread.
+#[test]
+fn a_fault_in_assembling_reaches_the_caller() {
+    let mut checked = checked(Path::new("models/iris.nn"));
+    for field in &mut checked.tables[0].fields {
+        if let Values::F32(data) = &mut field.values {
+            // Less than the rows promise: the last rows are not there.
+            data.truncate(data.len() / 2);
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for threads in [1, cores] {
+        let run = catch_unwind(AssertUnwindSafe(|| trained(&checked, machine(threads), None)));
+        let panic = run.expect_err("rows are missing");
+        let text = panic.downcast_ref::<String>().expect("a message");
+        assert!(text.contains("out of range"), "{text}");
     }
 }
