@@ -17,3 +17,4 @@ mod whole;
 pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};
 pub use store::Store;
+pub use whole::in_one_call;

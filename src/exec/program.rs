@@ -14,7 +14,7 @@ use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
 use super::memory::{Memory, available, short};
 use super::schedule::{stretches, workers};
-use super::whole::{Whole, is_small};
+use super::whole::{Whole, in_one_call};
 use crate::base::Diagnostic;
 use crate::ir::Level;
 use crate::ir::op::Moment;
@@ -48,8 +48,7 @@ impl Program {
     /// When its memory is not available, or the plan or the code generator has a fault.
     pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
         check(&plan)?;
-        let small = is_small(&plan);
-        let workers = if small { 1 } else { workers(&plan, threads) };
+        let workers = team(&plan, threads);
         let mut sizes = sizes(&plan, workers);
         let needed = sizes.iter().map(|bytes| *bytes as u64).sum();
         let free = available();
@@ -66,7 +65,7 @@ impl Program {
             }
         }
         let (kernels, code) = Kernel::all(&plan)?;
-        let whole = if small { Some(Whole::compile(&plan)?) } else { None };
+        let whole = Whole::compile(&plan)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Arc::new(Engine {
             kernels,
@@ -350,7 +349,13 @@ impl Drop for Program {
 /// The size in bytes of each arena that a plan's program has with at most this many threads. The variables
 /// have memory of their own and count 0.
 pub fn arena_bytes(plan: &Plan, threads: usize) -> Vec<usize> {
-    sizes(plan, workers(plan, threads))
+    sizes(plan, team(plan, threads))
+}
+
+/// How many workers a program has. One that runs in one call has one, whatever the machine has: results must
+/// not depend on the number of threads.
+fn team(plan: &Plan, threads: usize) -> usize {
+    if in_one_call(plan).is_some() { 1 } else { workers(plan, threads) }
 }
 
 /// The size in bytes of each arena; the variables have their own memory.

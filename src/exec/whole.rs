@@ -12,7 +12,7 @@ use super::kernel::{Facts, Kernel, Scratch, WHOLE};
 use super::places::{Frame, Place};
 use super::schedule::{Stretch, stretches};
 use crate::base::Diagnostic;
-use crate::ir::plan::{ARENAS, Arena, Nest, Phase, Plan, Work};
+use crate::ir::plan::{ARENAS, Access, Arena, KernelId, Phase, Plan, Work};
 use crate::jit::{self, Call, Part, State, StepCode};
 
 /// The step of a plan as one function.
@@ -35,50 +35,65 @@ const KERNELS: usize = 512;
 /// kernel hardly shows.
 const WORK: u64 = 1 << 19;
 
-/// Whether a plan is so small that no part of its step is worth a second worker, whatever the machine has, and
-/// that the way from kernel to kernel counts.
-pub fn is_small(plan: &Plan) -> bool {
-    let work = |phase: &Phase| match phase {
-        Phase::Tiles(kernels) => {
-            let flops = kernels.iter().map(|k| plan.kernels[k.0 as usize].flops).sum::<u64>();
-            flops * plan.batch as u64
+/// The step of a plan for the code generator, if it runs in one call: where no part of it is worth a second
+/// worker, whatever the machine has, and the way from kernel to kernel counts.
+pub fn in_one_call(plan: &Plan) -> Option<jit::Step<'_>> {
+    if !is_small(plan) {
+        return None;
+    }
+    let kernels = |list: &[KernelId]| list.iter().map(|k| call(plan, k.0 as usize)).collect();
+    let parts = plan.phases.iter().map(|phase| match phase {
+        Phase::Tiles(list) => Part { tiles: true, calls: kernels(list) },
+        Phase::Once(groups) => {
+            let list: Vec<KernelId> = groups.iter().flatten().map(|(k, _)| *k).collect();
+            Part { tiles: false, calls: kernels(&list) }
         }
-        Phase::Once(groups) => groups.iter().flatten().map(|(k, _)| plan.kernels[k.0 as usize].flops).sum(),
+    });
+    Some(jit::Step {
+        batch: plan.batch,
+        tile: plan.tile,
+        tiles_per_slot: plan.tiles_per_slot,
+        slot_bytes: plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
+        parts: parts.collect(),
+    })
+}
+
+fn is_small(plan: &Plan) -> bool {
+    let flops = |k: &KernelId| plan.kernels[k.0 as usize].flops;
+    let work = |phase: &Phase| match phase {
+        Phase::Tiles(kernels) => kernels.iter().map(flops).sum::<u64>() * plan.batch as u64,
+        Phase::Once(groups) => groups.iter().flatten().map(|(k, _)| flops(k)).sum(),
     };
     let shared = |stretch: &Stretch| match stretch {
         Stretch::Tiles { parallel, .. } => *parallel,
         Stretch::Alone(_) => false,
         Stretch::Together(_) => true,
     };
-    let fits = plan.kernels.len() <= KERNELS && plan.phases.iter().map(work).sum::<u64>() <= WORK;
-    fits && !stretches(plan, 2).iter().any(shared)
+    plan.kernels.len() <= KERNELS
+        && plan.phases.iter().map(work).sum::<u64>() <= WORK
+        && !stretches(plan, 2).iter().any(shared)
+}
+
+fn call(plan: &Plan, kernel: usize) -> Call<'_> {
+    match &plan.kernels[kernel].work {
+        Work::Nest(nest) => {
+            let accesses = nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
+            let place = |a: &Access| jit::Address::from(&Place::new(&plan.buffers, a.buffer, a.offset));
+            Call::Nest(nest, accesses.map(place).collect())
+        }
+        Work::Gemm(_) | Work::Leaf(_) => Call::Host(kernel),
+    }
 }
 
 impl Whole {
-    /// Compiles the step of a plan.
+    /// Compiles the step of a plan, if it runs in one call.
     ///
     /// # Errors
     /// Internal errors: a plan that breaks its own rules, or a fault of the code generator.
-    pub fn compile(plan: &Plan) -> Result<Whole, Diagnostic> {
-        let part = |phase: &Phase| match phase {
-            Phase::Tiles(kernels) => (true, kernels.iter().map(|k| k.0 as usize).collect::<Vec<_>>()),
-            Phase::Once(groups) => (false, groups.iter().flatten().map(|(k, _)| k.0 as usize).collect()),
-        };
-        let call = |kernel: usize| match &plan.kernels[kernel].work {
-            Work::Nest(nest) => Call::Nest(nest, addresses(plan, nest)),
-            Work::Gemm(_) | Work::Leaf(_) => Call::Host(kernel),
-        };
-        let parts = plan.phases.iter().map(part);
-        let step = jit::Step {
-            batch: plan.batch,
-            tile: plan.tile,
-            tiles_per_slot: plan.tiles_per_slot,
-            slot_bytes: plan.arena_bytes[Arena::Slots as usize].next_multiple_of(64),
-            parts: parts
-                .map(|(tiles, kernels)| Part { tiles, calls: kernels.into_iter().map(call).collect() })
-                .collect(),
-        };
-        Ok(Whole { code: StepCode::compile(&step, &plan.buffers)? })
+    pub fn compile(plan: &Plan) -> Result<Option<Whole>, Diagnostic> {
+        let step = in_one_call(plan);
+        let code = step.map(|step| StepCode::compile(&step, &plan.buffers)).transpose()?;
+        Ok(code.map(|code| Whole { code }))
     }
 
     /// Runs a step of a full batch; gives back what a kernel said when it panicked.
@@ -106,11 +121,6 @@ impl Whole {
         unsafe { (self.code.function())(&mut state) };
         context.panic.map_or(Ok(()), Err)
     }
-}
-
-fn addresses(plan: &Plan, nest: &Nest) -> Vec<jit::Address> {
-    let accesses = nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
-    accesses.map(|a| jit::Address::from(&Place::new(&plan.buffers, a.buffer, a.offset))).collect()
 }
 
 /// Runs a kernel that is not a nest. A panic must not go through compiled code.

@@ -16,7 +16,7 @@ mod module;
 mod schedule;
 mod step;
 
-pub use module::{Code, Stage, StepCode, dump};
+pub use module::{Code, Stage, StepCode, dump, dump_step};
 pub use step::{Address, Call, Host, Part, State, Step, StepFunction};
 
 use crate::ir::plan::Extent;

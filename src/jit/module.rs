@@ -165,15 +165,9 @@ impl StepCode {
         caught(|| {
             let mut module = JITModule::new(JITBuilder::with_isa(native()?, default_libcall_names()));
             let mut compiler = module.make_context();
-            compiler.func.signature = Signature::new(module.isa().default_call_conv());
-            compiler.func.signature.params.push(AbiParam::new(types::I64));
-            let mut host = compiler.func.signature.clone();
-            host.params.push(AbiParam::new(types::I64));
-            host.returns.push(AbiParam::new(types::I64));
+            step_body(&mut compiler, module.isa(), step, buffers)?;
             let id = module.declare_function("step", Linkage::Local, &compiler.func.signature);
             let id = id.map_err(fault)?;
-            let config = module.target_config();
-            step::emit(&mut compiler.func, &mut FunctionBuilderContext::new(), step, buffers, host, config)?;
             let defined = module.define_function(id, &mut compiler);
             defined.map_err(|error| fault(format!("{error:?}")))?;
             module.finalize_definitions().map_err(fault)?;
@@ -188,6 +182,23 @@ impl StepCode {
     pub fn function(&self) -> StepFunction {
         self.function
     }
+}
+
+/// Generates a step with its signature.
+fn step_body(
+    compiler: &mut Compiler,
+    isa: &dyn isa::TargetIsa,
+    step: &Step,
+    buffers: &[Buffer],
+) -> Result<(), Diagnostic> {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.push(AbiParam::new(types::I64));
+    compiler.func.signature = signature.clone();
+    let mut host = signature;
+    host.params.push(AbiParam::new(types::I64));
+    host.returns.push(AbiParam::new(types::I64));
+    let (builders, config) = (&mut FunctionBuilderContext::new(), isa.frontend_config());
+    step::emit(&mut compiler.func, builders, step, buffers, host, config)
 }
 
 impl Drop for StepCode {
@@ -219,19 +230,36 @@ pub fn dump(nests: &[(&str, &Nest)], buffers: &[Buffer], stage: Stage) -> Result
             compiler.func.signature = signature(isa.as_ref());
             emit(&mut compiler.func, &mut builders, &loops, &schedule, isa.frontend_config());
             text.push_str(&format!("; {name}\n"));
-            match stage {
-                Stage::Clif => text.push_str(&compiler.func.display().to_string()),
-                Stage::Asm => {
-                    compiler.set_disasm(true);
-                    let code = compiler
-                        .compile(isa.as_ref(), &mut ControlPlane::default())
-                        .map_err(|error| fault(format!("{:?}", error.inner)))?;
-                    text.push_str(code.vcode.as_deref().unwrap_or_default());
-                }
-            }
+            text.push_str(&shown(&mut compiler, isa.as_ref(), stage)?);
             text.push('\n');
             known.insert(loops, name);
         }
         Ok(text)
     })
+}
+
+/// The text of a step's function.
+///
+/// # Errors
+/// As [`StepCode::compile`].
+pub fn dump_step(step: &Step, buffers: &[Buffer], stage: Stage) -> Result<String, Diagnostic> {
+    caught(|| {
+        let isa = native()?;
+        let mut compiler = Compiler::new();
+        step_body(&mut compiler, isa.as_ref(), step, buffers)?;
+        shown(&mut compiler, isa.as_ref(), stage)
+    })
+}
+
+fn shown(compiler: &mut Compiler, isa: &dyn isa::TargetIsa, stage: Stage) -> Result<String, Diagnostic> {
+    match stage {
+        Stage::Clif => Ok(compiler.func.display().to_string()),
+        Stage::Asm => {
+            compiler.set_disasm(true);
+            let code = compiler
+                .compile(isa, &mut ControlPlane::default())
+                .map_err(|error| fault(format!("{:?}", error.inner)))?;
+            Ok(code.vcode.clone().unwrap_or_default())
+        }
+    }
 }
