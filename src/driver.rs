@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::base::{Diagnostic, Sources};
 use crate::check::{self, CheckOptions, Checked};
-use crate::exec::Program;
+use crate::exec::{Program, in_one_call};
 use crate::ir::experiment::{Experiment, Stage};
 use crate::ir::plan::Work;
 use crate::ir::{Computation, text};
@@ -149,7 +149,12 @@ pub fn emit(
                 Work::Gemm(_) | Work::Leaf(_) => None,
             })
             .collect();
-        jit::dump(&nests, &plan.buffers, stage)
+        let mut text = jit::dump(&nests, &plan.buffers, stage)?;
+        if let Some(step) = in_one_call(&plan) {
+            text += "; the whole step of a full batch\n";
+            text += &jit::dump_step(&step, &plan.buffers, stage)?;
+        }
+        Ok(text)
     };
     match form {
         Form::Forward | Form::Gradient | Form::Update => {

@@ -2,7 +2,7 @@
 //! `graphs`: random graphs and what passes do to small ones; `kernels`: hand-written kernels; `models`: the
 //! experiments that ship with the project; `ops`: every operation; `plan`: what the planner makes of small
 //! graphs; `readers`: data in every state; `reference`: training against the f64 evaluator; `stages`: every
-//! form of one model; `tidy`: the rules of the house.
+//! form of one model; `tidy`: the rules of the house; `train`: what stands around the kernels of a step.
 
 mod cli;
 mod exec;
@@ -16,3 +16,4 @@ mod readers;
 mod reference;
 mod stages;
 mod tidy;
+mod train;

@@ -129,6 +129,7 @@ fn report(
     times.sort_unstable();
     let seconds = |at: usize| times[at.min(times.len() - 1)].as_secs_f64();
     let (median, fastest, slow) = (seconds(times.len() / 2), seconds(0), seconds(times.len() * 9 / 10));
+    let mean = times.iter().sum::<Duration>().as_secs_f64() / times.len() as f64;
     let items = bench.batch as f64 / median;
     let flops = bench.plan().map(|plan| cost::step_flops(plan, bench.batch));
     let peak = peak::flops_per_second(options.threads);
@@ -140,7 +141,7 @@ fn report(
             "stage": stage.name, "batch": bench.batch, "threads": options.threads,
             "interpreted": options.interpret, "isa": format!("{isa:?}").to_lowercase(),
             "steps": times.len(), "median_ms": median * 1e3, "fastest_ms": fastest * 1e3,
-            "p90_ms": slow * 1e3, "items_per_second": items, "flops_per_step": flops.map(|f| f.done),
+            "p90_ms": slow * 1e3, "mean_ms": mean * 1e3, "items_per_second": items, "flops_per_step": flops.map(|f| f.done),
             "gflops": rate.map(|r| r / 1e9), "peak_gflops": peak / 1e9, "share_of_peak": rate.map(|r| r / peak),
             "dense_flops_per_step": flops.map(|f| f.dense), "dense_gflops": dense.map(|r| r / 1e9),
         });

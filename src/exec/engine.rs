@@ -97,7 +97,7 @@ impl Engine {
     }
 
     /// Writes the inputs, each worker those of its own slots.
-    fn fill(&self, step: &Step, worker: usize) {
+    pub fn fill(&self, step: &Step, worker: usize) {
         let Some(fill) = step.fill else { return };
         for slot in (worker..step.facts.slots).step_by(self.workers) {
             for region in &self.regions {

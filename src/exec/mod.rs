@@ -12,7 +12,9 @@ mod product;
 mod program;
 mod schedule;
 mod store;
+mod whole;
 
 pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};
 pub use store::Store;
+pub use whole::in_one_call;

@@ -1,6 +1,7 @@
 //! Where the accesses of kernels lie, and the addresses they have at one tile.
 
 use crate::ir::plan::{ARENAS, Arena, Buffer, BufferId, Extent};
+use crate::jit::Address;
 
 /// A place in an arena, still to be moved to a tile.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +29,12 @@ impl Place {
             tile,
             example: buffer.stride,
         }
+    }
+}
+
+impl From<&Place> for Address {
+    fn from(place: &Place) -> Address {
+        Address { arena: place.arena, offset: place.offset as i64, example: place.tile as i64 }
     }
 }
 

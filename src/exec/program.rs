@@ -14,6 +14,7 @@ use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
 use super::memory::{Memory, available, short};
 use super::schedule::{stretches, workers};
+use super::whole::{Whole, in_one_call};
 use crate::base::Diagnostic;
 use crate::ir::Level;
 use crate::ir::op::Moment;
@@ -23,6 +24,8 @@ use crate::ir::plan::{ARENAS, Arena, BufferId, HostScalar, Plan};
 pub struct Program {
     plan: Plan,
     engine: Arc<Engine>,
+    /// The step in one call, where that pays.
+    whole: Option<Whole>,
     threads: Vec<JoinHandle<()>>,
     arenas: Vec<Memory>,
     inputs: Inputs,
@@ -45,7 +48,7 @@ impl Program {
     /// When its memory is not available, or the plan or the code generator has a fault.
     pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
         check(&plan)?;
-        let workers = workers(&plan, threads);
+        let workers = team(&plan, threads);
         let mut sizes = sizes(&plan, workers);
         let needed = sizes.iter().map(|bytes| *bytes as u64).sum();
         let free = available();
@@ -62,6 +65,7 @@ impl Program {
             }
         }
         let (kernels, code) = Kernel::all(&plan)?;
+        let whole = Whole::compile(&plan)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Arc::new(Engine {
             kernels,
@@ -83,6 +87,7 @@ impl Program {
         let mut program = Program {
             plan,
             engine,
+            whole,
             threads: Vec::new(),
             arenas,
             inputs,
@@ -189,6 +194,15 @@ impl Program {
 
     fn work(&mut self, store: &mut Store, step: Step) {
         let engine = &*self.engine;
+        if let Some(whole) = self.whole.as_ref().filter(|_| self.batch == self.plan.batch) {
+            engine.fill(&step, 0);
+            // SAFETY: arenas and kernels are those of the plan, which has one worker.
+            let done = unsafe { whole.run(&engine.kernels, &step, &mut self.scratch) };
+            if let Err(panic) = done {
+                resume_unwind(panic);
+            }
+            return self.end(store);
+        }
         if engine.workers > 1 {
             // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
             unsafe { *engine.step.get() = Some(step) };
@@ -335,7 +349,13 @@ impl Drop for Program {
 /// The size in bytes of each arena that a plan's program has with at most this many threads. The variables
 /// have memory of their own and count 0.
 pub fn arena_bytes(plan: &Plan, threads: usize) -> Vec<usize> {
-    sizes(plan, workers(plan, threads))
+    sizes(plan, team(plan, threads))
+}
+
+/// How many workers a program has. One that runs in one call has one, whatever the machine has: results must
+/// not depend on the number of threads.
+fn team(plan: &Plan, threads: usize) -> usize {
+    if in_one_call(plan).is_some() { 1 } else { workers(plan, threads) }
 }
 
 /// The size in bytes of each arena; the variables have their own memory.

@@ -3,12 +3,12 @@
 //! All arithmetic is on vectors of four lanes, also for the last elements of a row: those are moved in and
 //! out of memory one by one. So an element's bits never depend on where in a row it stands.
 
-use cranelift::codegen::ir::{BlockArg, Function};
+use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
 
 use super::loops::{Inst, Loops};
+use super::ranged;
 use super::schedule::{LANES, Lanes, Schedule};
-use super::{Context, ranged};
 use crate::ir::kernel::Combine;
 use crate::ir::plan::Extent;
 
@@ -57,7 +57,22 @@ pub(super) struct Emitter<'a> {
     /// All bits set if a store to a slot adds to what is there.
     pub keep: Option<Value>,
     examples: Option<Value>,
-    range: [Value; 2],
+    /// The range of the outermost loop, where the caller sets it.
+    range: Option<[Value; 2]>,
+}
+
+/// What a nest gets from the code around it.
+pub(super) struct Given {
+    /// The address of the first element of each access, loads before stores.
+    pub pointers: Vec<Value>,
+    /// Bytes from one slot's partial sum to the next, and how many slots there are.
+    pub slots: Option<(Value, Value)>,
+    /// All bits set if a store to a slot adds to what is there.
+    pub keep: Option<Value>,
+    /// How many examples loops over examples run over.
+    pub examples: Option<Value>,
+    /// The range of the outermost loop; all of it if not given.
+    pub range: Option<[Value; 2]>,
 }
 
 /// The first and last index of a loop.
@@ -72,37 +87,14 @@ enum Bounds {
 /// Ranges that a caller cuts a loop into start and end at multiples of this, or at the loop's end.
 pub const CUT: usize = 16;
 
-/// Generates the body of a function with the signature of a nest: context, addresses, from, to.
-pub(super) fn emit(
-    func: &mut Function,
-    builders: &mut FunctionBuilderContext,
-    loops: &Loops,
-    schedule: &Schedule,
-    config: isa::TargetFrontendConfig,
-) {
-    let mut b = FunctionBuilder::new(func, builders);
-    let entry = b.create_block();
-    b.append_block_params_for_function_params(entry);
-    b.switch_to_block(entry);
-    let params = b.block_params(entry).to_vec();
-    let [context, addresses, from, to] = params[..] else { return };
-    let fixed = MemFlagsData::trusted().with_readonly().with_can_move();
-    let accesses = loops.loads.len() + loops.stores.len();
-    let pointers = (0..accesses).map(|i| b.ins().load(types::I64, fixed, addresses, 8 * i as i32)).collect();
-    let field = |b: &mut FunctionBuilder, ty, offset: usize| b.ins().load(ty, fixed, context, offset as i32);
-    let slots = loops.loads.iter().any(|load| load.sum_slots).then(|| {
-        let stride = field(&mut b, types::I64, std::mem::offset_of!(Context, slot_stride));
-        (stride, field(&mut b, types::I64, std::mem::offset_of!(Context, slots_used)))
-    });
-    let keep = loops.stores.iter().any(|store| store.slot).then(|| {
-        let keep = field(&mut b, types::I32, std::mem::offset_of!(Context, keep));
-        b.ins().splat(types::I32X4, keep)
-    });
-    let examples = loops
-        .dims
-        .iter()
-        .any(|dim| matches!(dim, Extent::Examples(_)))
-        .then(|| field(&mut b, types::I64, std::mem::offset_of!(Context, examples)));
+/// Generates the loops of a nest where the builder stands.
+pub(super) fn inline<'a>(
+    b: FunctionBuilder<'a>,
+    loops: &'a Loops,
+    schedule: &'a Schedule,
+    given: Given,
+) -> FunctionBuilder<'a> {
+    let Given { pointers, slots, keep, examples, range } = given;
     let mut emitter = Emitter {
         b,
         loops,
@@ -114,12 +106,10 @@ pub(super) fn emit(
         slots,
         keep,
         examples,
-        range: [from, to],
+        range,
     };
     emitter.nest(0);
-    emitter.b.ins().return_(&[]);
-    emitter.b.seal_all_blocks();
-    emitter.b.finalize(config);
+    emitter.b
 }
 
 impl Emitter<'_> {
@@ -133,11 +123,11 @@ impl Emitter<'_> {
 
     fn bounds(&mut self, dim: usize) -> Bounds {
         let even = |n: usize| 1 << n.trailing_zeros().min(CUT.trailing_zeros());
+        if let (0, Some([from, to]), Some(_)) = (dim, self.range, ranged(self.loops, self.schedule)) {
+            let (Extent::Const(n) | Extent::Examples(n)) = self.loops.dims[dim];
+            return Bounds::Dynamic(from, to, even(n));
+        }
         match self.loops.dims[dim] {
-            extent if dim == 0 && ranged(self.loops, self.schedule).is_some() => {
-                let (Extent::Const(n) | Extent::Examples(n)) = extent;
-                Bounds::Dynamic(self.range[0], self.range[1], even(n))
-            }
             Extent::Const(n) => Bounds::Static(n),
             Extent::Examples(factor) => {
                 let zero = self.number(0);

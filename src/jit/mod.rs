@@ -3,17 +3,21 @@
 //! A [`Nest`](crate::ir::plan::Nest) becomes one function over a range of its outermost loop. Its addresses are arguments, so
 //! nests that differ in buffers and offsets alone share a function. `loops` brings a nest into a normal
 //! form, `schedule` decides the order of loops and what goes into vector lanes, `emit`, `body`, `memory` and
-//! `math` generate code, `module` makes it executable.
+//! `math` generate code, `function` makes a function of it, `module` makes that executable. `step` makes one
+//! function of a whole step.
 
 mod body;
 mod emit;
+mod function;
 mod loops;
 mod math;
 mod memory;
 mod module;
 mod schedule;
+mod step;
 
-pub use module::{Code, Stage, dump};
+pub use module::{Code, Stage, StepCode, dump, dump_step};
+pub use step::{Address, Call, Host, Part, State, Step, StepFunction};
 
 use crate::ir::plan::Extent;
 use emit::CUT;

@@ -9,9 +9,10 @@ use cranelift::prelude::*;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, default_libcall_names};
 
-use super::emit::emit;
+use super::function::emit;
 use super::loops::Loops;
 use super::schedule::Schedule;
+use super::step::{self, Step, StepFunction};
 use super::{Entry, Function, Range, ranged};
 use crate::base::Diagnostic;
 use crate::ir::plan::{Buffer, Nest};
@@ -149,6 +150,66 @@ impl Drop for Code {
     }
 }
 
+/// Executable code of a whole step. Its memory is freed with it.
+pub struct StepCode {
+    module: Option<JITModule>,
+    function: StepFunction,
+}
+
+impl StepCode {
+    /// Compiles a step, whose accesses are to these buffers.
+    ///
+    /// # Errors
+    /// As [`Code::compile`].
+    pub fn compile(step: &Step, buffers: &[Buffer]) -> Result<StepCode, Diagnostic> {
+        caught(|| {
+            let mut module = JITModule::new(JITBuilder::with_isa(native()?, default_libcall_names()));
+            let mut compiler = module.make_context();
+            step_body(&mut compiler, module.isa(), step, buffers)?;
+            let id = module.declare_function("step", Linkage::Local, &compiler.func.signature);
+            let id = id.map_err(fault)?;
+            let defined = module.define_function(id, &mut compiler);
+            defined.map_err(|error| fault(format!("{error:?}")))?;
+            module.finalize_definitions().map_err(fault)?;
+            let address = module.get_finalized_function(id);
+            // SAFETY: the function was generated with just this signature and calling convention.
+            let function = unsafe { std::mem::transmute::<*const u8, StepFunction>(address) };
+            Ok(StepCode { module: Some(module), function })
+        })
+    }
+
+    /// The function.
+    pub fn function(&self) -> StepFunction {
+        self.function
+    }
+}
+
+/// Generates a step with its signature.
+fn step_body(
+    compiler: &mut Compiler,
+    isa: &dyn isa::TargetIsa,
+    step: &Step,
+    buffers: &[Buffer],
+) -> Result<(), Diagnostic> {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.push(AbiParam::new(types::I64));
+    compiler.func.signature = signature.clone();
+    let mut host = signature;
+    host.params.push(AbiParam::new(types::I64));
+    host.returns.push(AbiParam::new(types::I64));
+    let (builders, config) = (&mut FunctionBuilderContext::new(), isa.frontend_config());
+    step::emit(&mut compiler.func, builders, step, buffers, host, config)
+}
+
+impl Drop for StepCode {
+    fn drop(&mut self) {
+        if let Some(module) = self.module.take() {
+            // SAFETY: the function is only called by the owner of this code, which is being dropped.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
 /// The text of each nest's function under its name.
 ///
 /// # Errors
@@ -169,19 +230,36 @@ pub fn dump(nests: &[(&str, &Nest)], buffers: &[Buffer], stage: Stage) -> Result
             compiler.func.signature = signature(isa.as_ref());
             emit(&mut compiler.func, &mut builders, &loops, &schedule, isa.frontend_config());
             text.push_str(&format!("; {name}\n"));
-            match stage {
-                Stage::Clif => text.push_str(&compiler.func.display().to_string()),
-                Stage::Asm => {
-                    compiler.set_disasm(true);
-                    let code = compiler
-                        .compile(isa.as_ref(), &mut ControlPlane::default())
-                        .map_err(|error| fault(format!("{:?}", error.inner)))?;
-                    text.push_str(code.vcode.as_deref().unwrap_or_default());
-                }
-            }
+            text.push_str(&shown(&mut compiler, isa.as_ref(), stage)?);
             text.push('\n');
             known.insert(loops, name);
         }
         Ok(text)
     })
+}
+
+/// The text of a step's function.
+///
+/// # Errors
+/// As [`StepCode::compile`].
+pub fn dump_step(step: &Step, buffers: &[Buffer], stage: Stage) -> Result<String, Diagnostic> {
+    caught(|| {
+        let isa = native()?;
+        let mut compiler = Compiler::new();
+        step_body(&mut compiler, isa.as_ref(), step, buffers)?;
+        shown(&mut compiler, isa.as_ref(), stage)
+    })
+}
+
+fn shown(compiler: &mut Compiler, isa: &dyn isa::TargetIsa, stage: Stage) -> Result<String, Diagnostic> {
+    match stage {
+        Stage::Clif => Ok(compiler.func.display().to_string()),
+        Stage::Asm => {
+            compiler.set_disasm(true);
+            let code = compiler
+                .compile(isa, &mut ControlPlane::default())
+                .map_err(|error| fault(format!("{:?}", error.inner)))?;
+            Ok(code.vcode.clone().unwrap_or_default())
+        }
+    }
 }

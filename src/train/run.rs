@@ -179,21 +179,25 @@ impl StageRun<'_> {
             let epoch = (step - 1) / stage.steps_per_epoch + 1;
             let examples = loader.step(task, variables, self.moment(step, 0));
             let loss = task.output(0).first();
-            let stopped = self.options.stop.load(Ordering::Relaxed);
             let epoch_ends = step % stage.steps_per_epoch == 0 || step == steps;
             let due = |every: Every| match every {
                 Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
                 Every::Steps(n) => step % n == 0 || step == steps,
             };
-            let written = epoch_ends || stopped || gauges.iter().any(|(measure, _)| due(measure.every));
-            let looked = written || step % LOOK_EVERY == 0;
-            if !loss.is_finite() || looked && self.not_finite(variables).is_some() {
+            let measured = gauges.iter().any(|(measure, _)| due(measure.every));
+            let looked = epoch_ends || measured || step % LOOK_EVERY == 0;
+            let mut bad = !loss.is_finite() || looked && self.not_finite(variables);
+            if !bad {
+                loss_sum += loss * examples as f64;
+                seen += examples;
+                watch(Event::Step { stage, epoch, step, examples, loss });
+            }
+            let stopped = self.options.stop.load(Ordering::Relaxed);
+            bad |= stopped && !looked && self.not_finite(variables);
+            if bad {
                 variables.restore(&copy);
                 return Err(self.diverged(task, variables, copied..=step));
             }
-            loss_sum += loss * examples as f64;
-            seen += examples;
-            watch(Event::Step { stage, epoch, step, examples, loss });
             if epoch_ends || stopped {
                 let value = loss_sum / seen as f64;
                 watch(Event::Record(self.record(epoch, step, &self.train_split(), "loss", value)));
@@ -224,8 +228,12 @@ impl StageRun<'_> {
         self.tables[rows.table].splits[rows.split].name.clone()
     }
 
-    /// A trained parameter with a value that is not finite.
-    fn not_finite(&self, variables: &Variables) -> Option<VariableId> {
+    /// Whether a trained parameter has a value that is not finite.
+    fn not_finite(&self, variables: &Variables) -> bool {
+        self.bad_parameter(variables).is_some()
+    }
+
+    fn bad_parameter(&self, variables: &Variables) -> Option<VariableId> {
         self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
     }
 
@@ -246,7 +254,7 @@ impl StageRun<'_> {
             // A step is a function of state and number: this is the one that has been.
             batches.run(task, variables, moment);
             let loss = task.output(0).first();
-            let bad = self.not_finite(variables);
+            let bad = self.bad_parameter(variables);
             if loss.is_finite() && bad.is_none() && step < last {
                 continue;
             }

@@ -6,3 +6,4 @@ mod functions;
 mod nests;
 mod products;
 mod reference;
+mod whole;
