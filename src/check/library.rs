@@ -4,12 +4,10 @@
 pub static FILES: &[(&str, &str)] = &[
     ("std/activations.nn", include_str!("../std/activations.nn")),
     ("std/attacks.nn", include_str!("../std/attacks.nn")),
-    ("std/attacks.nn", include_str!("../std/attacks.nn")),
     ("std/initializers.nn", include_str!("../std/initializers.nn")),
     ("std/layers.nn", include_str!("../std/layers.nn")),
     ("std/losses.nn", include_str!("../std/losses.nn")),
     ("std/metrics.nn", include_str!("../std/metrics.nn")),
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
-    ("std/schedules.nn", include_str!("../std/schedules.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
 ];
