@@ -33,6 +33,10 @@ pub struct GraphState {
     pub feed: Vec<(usize, Span)>,
     /// What is said of a table that is not in `feed`.
     pub feed_hint: String,
+    /// How many examples `batch` brings together: those of a training batch, or the rows of a split.
+    pub examples: Option<usize>,
+    /// Where `batch` or `example` was first called.
+    pub batched: Option<Span>,
     /// The number of steps of the stage.
     pub total_steps: Option<u64>,
     /// Records the applications of layers, for models.

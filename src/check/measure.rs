@@ -6,7 +6,7 @@ use super::stage::{Frameworks, Parts, late_scope};
 use super::value::{Eval, Reported};
 use crate::base::Span;
 use crate::ir::experiment::{Every, Length, Measure, SplitRef};
-use crate::ir::{Computation, Graph, NodeId};
+use crate::ir::{Computation, Graph, Kernel, NodeId};
 use crate::syntax::ast::{Expr, ExprKind, TrainStatement, Unit};
 
 impl<'a> Checker<'a> {
@@ -57,6 +57,7 @@ impl<'a> Checker<'a> {
         let table = self.tables[rows.table].name.clone();
         let state = GraphState {
             feed: vec![(rows.table, on)],
+            examples: Some(self.rows_of(rows)),
             feed_hint: format!("this measurement sees only the rows of `{table}`"),
             ..GraphState::default()
         };
@@ -144,7 +145,7 @@ fn name_of(expr: &Expr) -> String {
     }
 }
 
-/// Whether a `batch_sum` depends on another one.
+/// Whether what brings the rows of a split together depends on what has done so before.
 fn nested(graph: &Graph, root: NodeId) -> bool {
     // For each node whether a sum over the batch feeds it.
     let mut summed = vec![false; root.index() + 1];
@@ -162,7 +163,7 @@ fn nested(graph: &Graph, root: NodeId) -> bool {
             continue;
         }
         let fed = node.inputs.iter().any(|input| summed[input.index()]);
-        let is_sum = node.op.name == "batch_sum";
+        let is_sum = matches!(graph.kernel(id), Some(Kernel::BatchSum | Kernel::Batch));
         if is_sum && fed {
             return true;
         }

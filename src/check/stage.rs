@@ -13,7 +13,7 @@ use crate::syntax::ast::{Expr, Item, Let, Selector, Train, TrainStatement};
 /// The statements of a stage, by kind.
 #[derive(Default)]
 pub struct Parts<'a> {
-    pub batches: Vec<(&'a Expr, &'a Expr, bool, Span)>,
+    pub batches: Vec<&'a TrainStatement>,
     pub lets: Vec<&'a Let>,
     pub optimizers: Vec<(&'a Expr, Option<&'a Selector>, Span)>,
     pub measures: Vec<&'a TrainStatement>,
@@ -143,11 +143,16 @@ impl<'a> Checker<'a> {
             feed,
             feed_hint: "add a `batch .. from` statement for it".to_string(),
             total_steps: framework.as_ref().ok().map(|f| f.total_steps),
+            examples: framework.as_ref().ok().and_then(|f| f.batches.first()).map(|batch| batch.size),
             ..GraphState::default()
         };
         let (step, state) = self.in_graph(state, |c| c.step(train, &parts, name));
+        let full = match (&framework, state.batched) {
+            (Ok(framework), Some(batched)) => self.full_batches(framework, batched),
+            _ => Ok(()),
+        };
         let measures = self.measures(&parts, framework.as_ref().ok());
-        let (framework, step, measures, seed) = (framework?, step?, measures?, seed?);
+        let (framework, step, measures, seed, ()) = (framework?, step?, measures?, seed?, full?);
         let mut outputs = vec![("loss".to_string(), step.loss)];
         for (id, gradient) in &step.trained {
             outputs.push((format!("gradient {}", self.variables[id.0 as usize].path), *gradient));
@@ -176,7 +181,7 @@ impl<'a> Checker<'a> {
         let (batches, length) = (batches?, length?);
         let first = batches.first().ok_or(Reported)?;
         let rows = self.rows_of(first.rows);
-        let steps_per_epoch = (rows as u64).div_ceil(first.size as u64);
+        let steps_per_epoch = first.per_epoch(rows) as u64;
         let total_steps = match length {
             Length::Epochs(n) => n.checked_mul(steps_per_epoch),
             Length::Steps(n) => Some(n),
@@ -195,8 +200,10 @@ impl<'a> Checker<'a> {
             return Err(self.report(problem));
         }
         let mut batches: Vec<Eval<BatchFrom>> = Vec::new();
-        for (size, from, in_order, span) in &parts.batches {
-            let batch = self.batch(size, from, *in_order, *span);
+        for statement in &parts.batches {
+            let TrainStatement::Batch { size, from, in_order, drop_last, span } = statement else { continue };
+            let batch = self.batch(size, from, *span);
+            let batch = batch.and_then(|batch| self.dealt(batch, *in_order, *drop_last));
             if let Ok(batch) = &batch {
                 let earlier =
                     batches.iter().flatten().find(|b: &&BatchFrom| b.rows.table == batch.rows.table);
@@ -234,7 +241,18 @@ impl<'a> Checker<'a> {
         batches.into_iter().collect()
     }
 
-    fn batch(&mut self, size: &'a Expr, from: &'a Expr, in_order: bool, span: Span) -> Eval<BatchFrom> {
+    /// How the rows of a split are dealt out.
+    fn dealt(&mut self, batch: BatchFrom, in_order: bool, drop_last: bool) -> Eval<BatchFrom> {
+        let rows = self.rows_of(batch.rows);
+        if drop_last && rows % batch.size == 0 {
+            let title = format!("`drop last` drops nothing: {rows} rows are full batches of {}", batch.size);
+            let problem = self.problem_at(batch.span, "no-effect", title, "no batch is smaller");
+            return Err(self.report(problem.help("leave `drop last` out")));
+        }
+        Ok(BatchFrom { in_order, drop_last, ..batch })
+    }
+
+    fn batch(&mut self, size: &'a Expr, from: &'a Expr, span: Span) -> Eval<BatchFrom> {
         let rows = self.split_of(from);
         let count = self.int(size, "the size of a batch");
         let (rows, count) = (rows?, count?);
@@ -258,7 +276,28 @@ impl<'a> Checker<'a> {
                 .label(from.span, format!("has {available} rows"));
             return Err(self.report(problem));
         }
-        Ok(BatchFrom { rows, size: count as usize, in_order, span })
+        Ok(BatchFrom { rows, size: count as usize, in_order: false, drop_last: false, span })
+    }
+
+    /// That every batch has as many examples, where the step brings them together at `batched`.
+    fn full_batches(&mut self, framework: &Frameworks, batched: Span) -> Eval<()> {
+        for batch in &framework.batches {
+            let (rows, size) = (self.rows_of(batch.rows), batch.size);
+            if rows % size != 0 && !batch.drop_last {
+                let title = format!("the last batch has {} examples, the others {size}", rows % size);
+                let problem = self
+                    .problem_at(
+                        batch.span,
+                        "batch-sizes",
+                        title,
+                        &format!("{rows} rows in batches of {size}"),
+                    )
+                    .label(batched, "this needs batches of one size")
+                    .help("write `drop last` behind it to leave the smaller batch of each epoch out");
+                return Err(self.report(problem));
+            }
+        }
+        Ok(())
     }
 
     /// `data.split`
@@ -425,9 +464,7 @@ fn sort(statements: &[TrainStatement]) -> Parts<'_> {
     let mut parts = Parts::default();
     for statement in statements {
         match statement {
-            TrainStatement::Batch { size, from, in_order, span } => {
-                parts.batches.push((size, from, *in_order, *span));
-            }
+            TrainStatement::Batch { .. } => parts.batches.push(statement),
             TrainStatement::Let(item) => parts.lets.push(item),
             TrainStatement::Minimize { .. } => parts.minimized += 1,
             TrainStatement::Optimizer { value, selector, span } => {

@@ -103,7 +103,7 @@ pub struct SplitRef {
     pub split: usize,
 }
 
-/// `batch 128 from digits.train [in order]`
+/// `batch 128 from digits.train [in order] [drop last]`
 #[derive(Clone, Debug)]
 pub struct BatchFrom {
     /// From where.
@@ -112,8 +112,17 @@ pub struct BatchFrom {
     pub size: usize,
     /// Not shuffled.
     pub in_order: bool,
+    /// Without the last batch of an epoch where it has fewer examples.
+    pub drop_last: bool,
     /// The statement.
     pub span: Span,
+}
+
+impl BatchFrom {
+    /// How many batches an epoch over this many rows has.
+    pub fn per_epoch(&self, rows: usize) -> usize {
+        if self.drop_last { rows / self.size } else { rows.div_ceil(self.size) }
+    }
 }
 
 /// How long a stage trains.
@@ -145,7 +154,7 @@ pub struct Stage {
     pub batches: Vec<BatchFrom>,
     /// How long.
     pub length: Length,
-    /// Steps in one epoch: the split's rows over the batch size, rounded up.
+    /// Steps in one epoch: the split's rows over the batch size, rounded up unless the last batch is dropped.
     pub steps_per_epoch: u64,
     /// Steps in all.
     pub total_steps: u64,

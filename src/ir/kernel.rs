@@ -33,6 +33,10 @@ pub enum Kernel {
     Contract(Contraction),
     /// The sum over all examples of the batch.
     BatchSum,
+    /// All examples' values of input 0, one after the other: `Each` to `Once`.
+    Batch,
+    /// Of input 0 the part along the first axis that belongs to this example: `Once` to `Each`.
+    Example,
     /// A hand-written kernel of `kernels/`.
     Leaf(Leaf),
 }

@@ -3,7 +3,8 @@
 //! 1. A node uses only nodes before it.
 //! 2. Its inputs are as many as its op takes; its arguments have the names and kinds that its op declares.
 //! 3. Its type is what the op's shape rule gives, its level what the op's level rule gives.
-//! 4. A `Once` value never depends on an `Each` value except through a sum over the batch.
+//! 4. A `Once` value never depends on an `Each` value except through a sum over the batch
+//!    or a batch of all values.
 //! 5. All nodes that read one variable, or one field of the batch, agree on its type.
 //! 6. Outputs and updates name nodes that exist; no two outputs have one name; a variable is updated at most
 //!    once, by a `Once` value of the variable's type.
@@ -96,7 +97,10 @@ fn verify_node(graph: &Graph, id: NodeId, node: &Node) -> Result<(), String> {
     }
     let each = node.inputs.iter().find(|input| graph[**input].level == Level::Each);
     match each {
-        Some(each) if level == Level::Once && graph.kernel(id) != Some(Kernel::BatchSum) => {
+        Some(each)
+            if level == Level::Once
+                && !matches!(graph.kernel(id), Some(Kernel::BatchSum | Kernel::Batch)) =>
+        {
             Err(format!("{name} is the same for all examples, but {each} differs between them"))
         }
         _ => Ok(()),

@@ -10,6 +10,7 @@ mod window;
 mod abs;
 mod add;
 mod argmax;
+mod batch;
 mod batch_sum;
 mod broadcast;
 mod cast;
@@ -57,6 +58,7 @@ mod variable;
 pub use abs::{abs, sign};
 pub use add::add;
 pub use argmax::{argmax, argmin};
+pub use batch::{batch, example};
 pub use batch_sum::batch_sum;
 pub use broadcast::broadcast;
 pub use cast::cast;
@@ -114,6 +116,7 @@ pub static ALL: &[&Op] = &[
     &logic::AND,
     &argmax::MAX,
     &argmax::MIN,
+    &batch::BATCH,
     &step::BATCH_SIZE,
     &batch_sum::OP,
     &broadcast::OP,
@@ -132,6 +135,7 @@ pub static ALL: &[&Op] = &[
     &div::OP,
     &compare::EQ,
     &erf::OP,
+    &batch::EXAMPLE,
     &exp::OP,
     &floor::FLOOR,
     &gather::GATHER,

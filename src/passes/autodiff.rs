@@ -117,7 +117,9 @@ impl<'b> Walk<'b> {
     /// Adds what `user` contributes to the adjoint of `to`.
     fn reach(&mut self, user: NodeId, to: NodeId, part: NodeId) {
         let at = to.index();
-        let each_user = user != to && counts_per_example(&self.b.graph[user]);
+        // The rule of `Example` gives the contributions of all examples at once.
+        let collected = self.b.graph.kernel(user) == Some(Kernel::Example);
+        let each_user = user != to && !collected && counts_per_example(&self.b.graph[user]);
         match (self.b.graph[to].level, self.b.graph[part].level) {
             (Level::Once, Level::Each) => {
                 self.per_example[at] = Some(join(self.b, self.per_example[at], part));

@@ -1,7 +1,7 @@
 //! Expands ops that are defined by other ops, until every node has a kernel kind.
 //!
 //! It also writes the sum over the batch of a value that is the same for all examples as a product with
-//! their number, so that later a sum over the batch is always one of `Each` values.
+//! their number, so that later a sum over the batch is always one of `Each` values; a batch of it as a repeat.
 
 use super::{Pass, rewrite};
 use crate::ir::{Builder, Computation, Kernel, Level, Lower, Node, NodeId};
@@ -32,11 +32,12 @@ fn expand_all(computation: Computation) -> Computation {
     panic!("the definition of {} leads back to itself", left.map_or("batch_sum", |(_, node)| node.op.name));
 }
 
-/// Whether a node sums a `Once` value over the batch.
+/// Whether a node sums or collects a `Once` value over the batch.
 fn sums_once(computation: &Computation, id: NodeId) -> bool {
     let graph = &computation.graph;
     let once = graph[id].inputs.first().is_some_and(|input| graph[*input].level == Level::Once);
-    once && graph[id].level == Level::Once && graph.kernel(id) == Some(Kernel::BatchSum)
+    once && graph[id].level == Level::Once
+        && matches!(graph.kernel(id), Some(Kernel::BatchSum | Kernel::Batch))
 }
 
 fn expand(b: &mut Builder, node: Node) -> NodeId {
@@ -46,6 +47,9 @@ fn expand(b: &mut Builder, node: Node) -> NodeId {
         let count = ops::batch_size(b);
         let count = ops::broadcast_like(b, count, input);
         return ops::mul(b, input, count);
+    }
+    if let (Some(input), Some(Kernel::Batch)) = (once, b.graph.kernel_of(&node)) {
+        return ops::broadcast(b, input, &node.ty.shape);
     }
     let id = rewrite::copy(b, node);
     match lower {

@@ -263,7 +263,7 @@ pub struct Train {
 /// A statement of a `train` block.
 #[derive(Clone, Debug)]
 pub enum TrainStatement {
-    /// `batch 128 from digits.train in order`
+    /// `batch 128 from digits.train in order drop last`
     Batch {
         /// How many.
         size: Expr,
@@ -271,6 +271,8 @@ pub enum TrainStatement {
         from: Expr,
         /// Not shuffled.
         in_order: bool,
+        /// Without the last batch of an epoch where it has fewer examples.
+        drop_last: bool,
         /// The whole statement.
         span: Span,
     },

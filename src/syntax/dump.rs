@@ -119,9 +119,10 @@ impl Writer {
 
     fn train_statement(&mut self, statement: &TrainStatement) {
         match statement {
-            TrainStatement::Batch { size, from, in_order, .. } => {
+            TrainStatement::Batch { size, from, in_order, drop_last, .. } => {
                 let order = if *in_order { " in order" } else { "" };
-                self.line(format!("batch {} from {}{order}", flat(size), flat(from)));
+                let last = if *drop_last { " drop last" } else { "" };
+                self.line(format!("batch {} from {}{order}{last}", flat(size), flat(from)));
             }
             TrainStatement::Let(l) => self.let_(l),
             TrainStatement::Minimize { value, .. } => self.labelled("minimize", value),

@@ -371,6 +371,8 @@ fn plain(rule: Rule) -> Option<&'static str> {
         kw_from => "`from`",
         kw_in | in_order => "`in`",
         kw_order => "`order`",
+        kw_drop | drop_last => "`drop last`",
+        kw_last => "`last`",
         kw_on | on_clause => "`on`",
         kw_every | every_clause => "`every`",
         kw_as | as_clause => "`as`",

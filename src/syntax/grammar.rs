@@ -87,6 +87,8 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_batch
             | kw_from
             | kw_order
+            | kw_drop
+            | kw_last
             | kw_minimize
             | kw_optimizer
             | kw_epochs

@@ -236,7 +236,12 @@ impl Builder {
             Rule::batch_stmt => {
                 let size = self.chain(first)?;
                 let from = self.chain(parts.take()?)?;
-                TrainStatement::Batch { size, from, in_order: parts.next().is_some(), span }
+                let (mut in_order, mut drop_last) = (false, false);
+                while let Some(clause) = parts.next() {
+                    in_order |= clause.as_rule() == Rule::in_order;
+                    drop_last |= clause.as_rule() == Rule::drop_last;
+                }
+                TrainStatement::Batch { size, from, in_order, drop_last, span }
             }
             Rule::minimize_stmt => TrainStatement::Minimize { value: self.expr(first)?, span },
             Rule::optimizer_stmt => {

@@ -99,7 +99,7 @@ impl<'a> Batches<'a> {
     pub fn seek(&mut self, step: u64) -> usize {
         for (i, batch) in self.stage.batches.iter().enumerate() {
             let rows = self.split(i);
-            let per_epoch = rows.len().div_ceil(batch.size) as u64;
+            let per_epoch = batch.per_epoch(rows.len()) as u64;
             let epoch = (step - 1) / per_epoch;
             self.index[i] = ((step - 1) % per_epoch) as usize;
             let (known, order) = &mut self.orders[i];

@@ -87,7 +87,13 @@ fn node(graph: &Graph, id: NodeId) -> u64 {
         Some(Kernel::Map(_)) => made,
         Some(Kernel::Reduce(Combine::Sum | Combine::Max | Combine::Min, _) | Kernel::BatchSum) => read,
         Some(
-            Kernel::View(_) | Kernel::Reshape | Kernel::Iota(_) | Kernel::Pad { .. } | Kernel::Concat(_),
+            Kernel::View(_)
+            | Kernel::Reshape
+            | Kernel::Iota(_)
+            | Kernel::Pad { .. }
+            | Kernel::Concat(_)
+            | Kernel::Batch
+            | Kernel::Example,
         ) => 0,
         Some(Kernel::Contract(c)) => {
             let [a, b] = [0, 1].map(|i| &graph[node.inputs[i]].ty.shape);

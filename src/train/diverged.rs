@@ -31,7 +31,13 @@ fn faults(arrays: &[Array]) -> Faults {
 fn only_moves(graph: &Graph, id: NodeId) -> bool {
     match graph.kernel(id) {
         Some(
-            Kernel::Source(_) | Kernel::View(_) | Kernel::Reshape | Kernel::Pad { .. } | Kernel::Concat(_),
+            Kernel::Source(_)
+            | Kernel::View(_)
+            | Kernel::Reshape
+            | Kernel::Pad { .. }
+            | Kernel::Concat(_)
+            | Kernel::Batch
+            | Kernel::Example,
         ) => true,
         Some(Kernel::Map(scalar)) => scalar == Scalar::Select,
         Some(

@@ -9,7 +9,7 @@ use crate::base::Diagnostic;
 use crate::interp::{Env, Value, evaluate, evaluate_holding};
 use crate::ir::experiment::Experiment;
 use crate::ir::op::Moment;
-use crate::ir::{Array, Graph, NodeId};
+use crate::ir::{Array, Graph, Kernel, NodeId};
 use crate::kernels::random::Generator;
 use crate::ops;
 use crate::readers::Table;
@@ -72,7 +72,10 @@ pub fn stage(
     let loss = stage.step.outputs.iter().find(|(name, _)| name == "loss");
     let loss = loss.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?.1;
     let seed = seed(experiment, index);
-    let mut count = options.batch;
+    // Where the step brings all examples together, their number is fixed.
+    let collects = |id| matches!(stage.step.graph.kernel(id), Some(Kernel::Batch | Kernel::Example));
+    let all = stage.step.graph.ids().any(collects);
+    let mut count = if all { stage.batches[0].size } else { options.batch };
     let mut orders = Vec::new();
     for (i, from) in stage.batches.iter().enumerate() {
         let rows = &tables[from.rows.table].splits[from.rows.split].rows;

@@ -1,8 +1,8 @@
 //! Metrics over a whole split, exact whatever the batches are.
 //!
-//! The graph of a measurement is cut at its sums over the batch. Each batch gives its sums; they are added in
-//! f64 in the order of the rows; at the end the reference evaluator computes the rest of the graph from the
-//! totals. So a mean is a mean over the split, and `exp` of a mean is taken once.
+//! The graph of a measurement is cut at its sums over the batch, and where `batch` collects the values of all
+//! examples. Each batch gives its sums, which are added in f64 in the order of the rows, and its values; at the
+//! end the reference evaluator computes the rest of the graph from the totals. So a mean is a mean over the split, and `exp` of a mean is taken once.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const BATCH: usize = 256;
 pub struct Gauge<'a> {
     measure: &'a Measure,
     task: Task,
-    /// The sums over the batch, in the order of the task's outputs.
+    /// What brings examples together, in the order of the task's outputs: sums over the batch, and batches.
     sums: Vec<NodeId>,
     /// The node that counts examples, where there is one.
     sizes: Vec<NodeId>,
@@ -60,6 +60,7 @@ impl<'a> Gauge<'a> {
         let graph = &self.measure.computation.graph;
         let mut totals: Vec<Array> =
             self.sums.iter().map(|id| Array::from_fn(&graph[*id].ty.shape, |_| 0.0)).collect();
+        let collects = |id: NodeId| graph.kernel(id) == Some(Kernel::Batch);
         for (number, batch) in rows.chunks(self.batch).enumerate() {
             let fields = &self.measure.inputs;
             let at = |i: usize| (&tables[fields[i].table].fields[fields[i].field], batch);
@@ -67,8 +68,15 @@ impl<'a> Gauge<'a> {
             // Random numbers differ from batch to batch.
             let seed = moment.seed ^ (number as u64).wrapping_mul(0xd134_2543_de82_ef95);
             self.task.run(variables, &feed, Moment { seed, batch: batch.len() as u64, ..moment });
-            for (i, total) in totals.iter_mut().enumerate() {
-                self.task.output(i).add_to(&mut total.data);
+            for (i, (id, total)) in self.sums.iter().zip(&mut totals).enumerate() {
+                let part = if collects(*id) {
+                    let row = total.data.len() / rows.len();
+                    let first = number * self.batch;
+                    &mut total.data[first * row..(first + batch.len()) * row]
+                } else {
+                    &mut total.data[..]
+                };
+                self.task.output(i).add_to(part);
             }
         }
         let mut given: HashMap<NodeId, Array> = self.sums.iter().copied().zip(totals).collect();
@@ -102,12 +110,17 @@ pub fn cut(measure: &Measure) -> Cut {
     let (mut sums, mut sizes) = (Vec::new(), Vec::new());
     for (id, kernel) in kernels {
         match kernel {
-            Some(Kernel::BatchSum) => sums.push(id),
+            Some(Kernel::BatchSum | Kernel::Batch) => sums.push(id),
             Some(Kernel::Source(Source::BatchSize)) => sizes.push(id),
             _ => {}
         }
     }
-    let outputs = sums.iter().map(|id| (format!("sum {id}"), *id)).collect();
+    // Of a batch, its examples' own values are wanted.
+    let outputs = sums.iter().map(|id| match graph.kernel(*id) {
+        Some(Kernel::Batch) => (format!("batch {id}"), graph[*id].inputs[0]),
+        _ => (format!("sum {id}"), *id),
+    });
+    let outputs = outputs.collect();
     Cut { sums, sizes, partial: Computation { graph: graph.clone(), outputs, updates: Vec::new() } }
 }
 

@@ -112,6 +112,52 @@ impl Checker<'_> {
     }
 }
 
+/// The values of all examples as one.
+fn batch<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let x = args.tensor(c, "x")?;
+    let span = args.get("x").map_or(c.here, |(_, span)| span);
+    if c.g.b.graph[x].level == Level::Once {
+        let found = c.ty(x).to_string();
+        let problem = c
+            .problem_at(span, "no-effect", "this value is the same for every example", &found)
+            .help("leave `batch` out, or repeat it with `broadcast`");
+        return Err(c.report(problem));
+    }
+    let examples = examples(c, "batch")?;
+    c.op("batch", &[x], Attrs::none().int("examples", examples)).map(Value::Tensor)
+}
+
+/// The part of a value of the whole batch that belongs to this example.
+fn example<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let x = args.tensor(c, "x")?;
+    let span = args.get("x").map_or(c.here, |(_, span)| span);
+    if c.g.b.graph[x].level == Level::Each {
+        let found = c.ty(x).to_string();
+        let problem = c
+            .problem_at(span, "no-effect", "this value has one part for each example already", &found)
+            .help("`example` takes a value of the whole batch apart, such as one made of `batch(x)`");
+        return Err(c.report(problem));
+    }
+    let examples = examples(c, "example")?;
+    c.op("example", &[x], Attrs::none().int("examples", examples)).map(Value::Tensor)
+}
+
+/// How many examples there are, where that is known.
+fn examples(c: &mut Checker, name: &str) -> Eval<i64> {
+    let here = c.here;
+    c.g.batched.get_or_insert(here);
+    match c.g.examples {
+        Some(examples) => Ok(examples as i64),
+        None => {
+            let title = format!("`{name}` needs a batch, and a model by itself has none");
+            let problem = c
+                .problem("no-batch", title, "it stands for the batch of a step or the split of a `measure`")
+                .help("call it in a loss or a metric, or in a model within `if training { .. }`");
+            Err(c.report(problem))
+        }
+    }
+}
+
 fn all_of<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {
     let x = args.tensor(c, "x")?;
     if c.ty(x).dtype != DType::Bool {
@@ -162,4 +208,14 @@ pub static TABLE: &[Builtin] = &[
         batch_total(c, a).map(Value::Tensor)
     }),
     Builtin::new("batch_mean(x)", "The mean over the examples of the batch.", batch_mean),
+    Builtin::new(
+        "batch(x)",
+        "The values of all examples as one, along a new first axis: of the batch, in a `measure` of the split.",
+        batch,
+    ),
+    Builtin::new(
+        "example(x)",
+        "Of a value of the whole batch, along its first axis, the part of this example.",
+        example,
+    ),
 ];

@@ -183,6 +183,7 @@ impl Kernels<'_> {
             }
             Kernel::Reduce(combine, axes) => self.reduce(id, *combine, axes),
             Kernel::BatchSum => self.batch_sum(id),
+            Kernel::Batch | Kernel::Example => self.all_examples(id),
             Kernel::Contract(spec) => {
                 let buffer = self.result(id, Arena::Tile);
                 self.contract(id, spec, buffer, Sum::None);
@@ -319,6 +320,26 @@ impl Kernels<'_> {
         let nodes = ordered(&nest.nodes, id);
         let nest = nest.finish(vec![(value, access, WriteMode::Slot)]);
         self.nest(id, nest, nodes);
+    }
+
+    /// `Batch` and `Example`: a copy, in a once-phase, of the values of all examples. A batch of another size is
+    /// not planned.
+    fn all_examples(&mut self, id: NodeId) {
+        let input = self.lowered.inputs(id)[0];
+        let rows = if self.lowered.each(id) { input } else { id };
+        let shape = self.lowered.shape(rows);
+        let dims: Vec<Extent> = shape.iter().map(|n| Extent::Const(*n)).collect();
+        let whole: IndexMap = (0..dims.len()).map(Affine::dim).collect();
+        let [from, to] = [input, id].map(|node| if self.lowered.each(node) { &whole[1..] } else { &whole });
+        let buffer = self.result(id, if self.lowered.each(id) { Arena::Batch } else { Arena::Once });
+        let examples = self.lowered.each(id).then_some(0);
+        let access = self.own_access(buffer, self.lowered.shape(id), to, examples);
+        let mut nest = self.builder(dims, Some(0));
+        let value = nest.pull(input, &from.to_vec(), false);
+        let nodes = ordered(&nest.nodes, id);
+        let nest = nest.finish(vec![(value, access, WriteMode::Overwrite)]);
+        self.nest(id, nest, nodes);
+        self.buffers.bind(id, buffer, false);
     }
 
     fn leaf(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::nest::prune;
 use crate::ir::Level;
-use crate::ir::plan::{Buffer, BufferId, Instr, Load, Nest, PlannedKernel, Store, Work, WriteMode};
+use crate::ir::plan::{Buffer, BufferId, Extent, Instr, Load, Nest, PlannedKernel, Store, Work, WriteMode};
 
 /// How many kernels back a partner is looked for.
 const WINDOW: usize = 8;
@@ -31,7 +31,8 @@ pub fn writes(kernel: &PlannedKernel) -> Vec<BufferId> {
     }
 }
 
-/// Whether a kernel runs for every tile: it loops over examples or adds into slots.
+/// Whether a kernel runs for every tile: it loops over examples of a tile or adds into slots. A nest that touches
+/// the values of all examples, by a loop of known extent, does not.
 pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
     let per_example = |b: &BufferId| buffers[b.0 as usize].level == Level::Each;
     if matches!(&kernel.work, Work::Gemm(gemm) if gemm.whole_batch) {
@@ -42,6 +43,9 @@ pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
         Work::Gemm(gemm) => gemm.mode == WriteMode::Slot,
         Work::Leaf(call) => call.mode == WriteMode::Slot,
     };
+    if let Work::Nest(nest) = &kernel.work {
+        return slot || nest.dims.iter().any(|dim| matches!(dim, Extent::Examples(_)));
+    }
     slot || reads(kernel).iter().any(per_example) || writes(kernel).iter().any(per_example)
 }
 

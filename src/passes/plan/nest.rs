@@ -178,6 +178,8 @@ impl<'a> NestBuilder<'a> {
             | Kernel::Concat(_)
             | Kernel::Contract(_)
             | Kernel::BatchSum
+            | Kernel::Batch
+            | Kernel::Example
             | Kernel::Leaf(_) => self.load(id, map),
         }
     }

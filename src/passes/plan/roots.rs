@@ -156,7 +156,7 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
                 };
                 Storage::Stored
             }
-            Kernel::Pad { .. } | Kernel::Concat(_) => Storage::Stored,
+            Kernel::Pad { .. } | Kernel::Concat(_) | Kernel::Batch | Kernel::Example => Storage::Stored,
         };
         loop_root[i] = match (lowered.kernel(id), storage[i]) {
             (Kernel::Map(_), Storage::Stored) => Some(id),
@@ -242,6 +242,8 @@ fn weights(lowered: &Lowered) -> Vec<usize> {
             | Kernel::Concat(_)
             | Kernel::Contract(_)
             | Kernel::BatchSum
+            | Kernel::Batch
+            | Kernel::Example
             | Kernel::Leaf(_) => 0,
         };
     }
