@@ -374,6 +374,13 @@ fn plain(rule: Rule) -> Option<&'static str> {
         kw_on | on_clause => "`on`",
         kw_every | every_clause => "`every`",
         kw_as | as_clause => "`as`",
+        kw_over | over_clause => "`over`",
+        kw_when => "`when`",
+        kw_stalls => "`stalls`",
+        kw_min_delta | min_delta => "`min_delta`",
+        kw_best => "`best`",
+        better => "`highest` or `lowest`",
+        watched => "what is measured, such as `valid.loss`",
         kw_for => "`for`",
         kw_after => "`after`",
         kw_else => "`else`",
@@ -384,16 +391,15 @@ fn plain(rule: Rule) -> Option<&'static str> {
             "a definition"
         }
         train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
-        | measure_stmt | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => {
-            "a training statement"
-        }
+        | measure_stmt | stop_stmt | save_stmt | kw_stop | kw_save | kw_batch | kw_minimize
+        | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
         | assign_stmt | seed_item | kw_seed => "a statement",
         EOI => "the end of the statement",
         WHITESPACE | COMMENT | nl | skip | sep | more | operator | more_arrow | more_brace | more_else
-        | more_on | word_char | reserved | glob_head | glob_tail | path_part | file | dim | stage | to
-        | kw_if | call | index | index_to | field => return None,
+        | more_on | more_over | word_char | reserved | glob_head | glob_tail | path_part | file | dim
+        | stage | to | kw_if | call | index | index_to | field => return None,
     })
 }
