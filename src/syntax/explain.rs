@@ -268,7 +268,8 @@ fn reserved_name(stop: &Stop) -> Option<Diagnostic> {
     let before = stop.before?;
     let operand = matches!(before.kind, TokenKind::Number | TokenKind::Text)
         || matches!(before.text(stop.text), ")" | "]" | "}");
-    if operand || !words::RESERVED.contains(&word) || matches!(word, "and" | "or" | "else") {
+    let watches = matches!(stop.word(stop.first()), "stop" | "save");
+    if operand || watches || !words::RESERVED.contains(&word) || matches!(word, "and" | "or" | "else") {
         return None;
     }
     Some(
@@ -321,6 +322,14 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
     let keywords = wanted.iter().flat_map(|name| name.split('`').skip(1).step_by(2));
     if let Some(near) = stop.found.and_then(|token| did_you_mean(token.text(stop.text), keywords)) {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+    }
+    let form = match stop.word(stop.first()) {
+        "stop" => Some("write `stop when valid.loss stalls for 3 epochs`"),
+        "save" => Some("write `save best valid.loss`"),
+        _ => None,
+    };
+    if let Some(form) = form.filter(|_| stop.segment.place == Place::Train) {
+        diagnostic = diagnostic.help(form);
     }
     let next_line = stop.found.is_some_and(|token| closes && is_first_on_line(stop, token));
     match (stop.found.filter(|_| !next_line), stop.before) {

@@ -80,7 +80,7 @@ fn walker(more: &str) -> String {
         + "optimizer march(by: f32)(p, g) { p + by + 0 * g }\n\
            train {\n batch 8 from points.train\n\
            let far = abs(Walk(points.x) - 5)\n\
-           minimize far + 0.01 * l2(Walk.w)\n\
+           minimize far + 0.01 * sum(Walk.w * Walk.w)\n\
            optimizer march(by: 1)\n epochs 40\n"
         + more
         + "}\n"
@@ -111,7 +111,7 @@ fn what_counts_as_better_is_said() {
         ("stop when train.loss stalls for 2 epochs", 8),
         ("stop when lowest valid.far stalls for 2 epochs", 7),
         ("stop when highest valid.far stalls for 2 epochs", 3),
-        ("stop when lowest valid.far stalls for 2 epochs min_delta: 1.5", 5),
+        ("stop when lowest valid.far stalls for 2 epochs min_delta: 2.5", 3),
         ("stop when lowest valid.far stalls for 20 epochs\nstop when valid.loss stalls for 4 steps", 9),
         ("stop when highest valid.far stalls for 30 epochs", 40),
     ] {
