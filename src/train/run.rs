@@ -292,9 +292,9 @@ impl StageRun<'_> {
                     watch(Event::Best { stage, best, variables });
                 }
             }
-            for at in 0..gauges.len() {
-                if due(gauges[at].0.every) {
-                    let value = self.measure(&mut gauges[at], variables, when, watch);
+            for (at, gauge) in gauges.iter_mut().enumerate() {
+                if due(gauge.0.every) {
+                    let value = self.measure(gauge, variables, when, watch);
                     if let Some(best) = watchers.see(Watched::Measure(at), value, when) {
                         watch(Event::Best { stage, best, variables });
                     }
