@@ -5,6 +5,7 @@ mod allocations;
 mod deep;
 mod diverging;
 mod loader;
+mod objectives;
 mod together;
 
 use std::path::Path;
