@@ -4,6 +4,7 @@
 pub static FILES: &[(&str, &str)] = &[
     ("std/activations.nn", include_str!("../std/activations.nn")),
     ("std/attacks.nn", include_str!("../std/attacks.nn")),
+    ("std/attention.nn", include_str!("../std/attention.nn")),
     ("std/initializers.nn", include_str!("../std/initializers.nn")),
     ("std/layers.nn", include_str!("../std/layers.nn")),
     ("std/losses.nn", include_str!("../std/losses.nn")),
