@@ -54,7 +54,8 @@ pub fn eval(args: &EvalArgs) -> Outcome {
                 terminal::line(&line);
             } else {
                 let Record { stage, split, name, value, .. } = &record;
-                terminal::line(&format!("stage {stage}: {split} {name} {value:.6}"));
+                terminal::line(&format!("stage {stage}: {split} {name} {}", value.line(6)));
+                value.table(6).iter().for_each(|line| terminal::line(line));
             }
             count += 1;
         }

@@ -8,6 +8,7 @@ use super::diverged::explain;
 use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
+use super::measured::Measured;
 use crate::base::Diagnostic;
 use crate::interp::Env;
 use crate::ir::computation::{Computation, VariableId};
@@ -78,7 +79,7 @@ pub struct Record {
     /// The metric's name.
     pub name: String,
     /// Its value.
-    pub value: f64,
+    pub value: Measured,
 }
 
 /// How a run ended.
@@ -199,7 +200,7 @@ impl StageRun<'_> {
                 return Err(self.diverged(task, variables, copied..=step));
             }
             if epoch_ends || stopped {
-                let value = loss_sum / seen as f64;
+                let value = Measured::from(loss_sum / seen as f64);
                 watch(Event::Record(self.record(epoch, step, &self.train_split(), "loss", value)));
                 (loss_sum, seen) = (0.0, 0);
             }
@@ -237,7 +238,7 @@ impl StageRun<'_> {
         self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
     }
 
-    fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: f64) -> Record {
+    fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: Measured) -> Record {
         let (split, name) = (split.to_string(), name.to_string());
         Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
     }
