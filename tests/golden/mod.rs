@@ -11,6 +11,7 @@ use nnc::ir::computation::VariableId;
 use nnc::ir::experiment::Experiment;
 use nnc::ir::op::Moment;
 use nnc::readers::{Field, Values};
+use nnc::train::measure::Gauge;
 use nnc::train::{Feed, MachineOptions, Task, Variables};
 use nnc::ty::{DType, Shape};
 use serde::Deserialize;
@@ -45,7 +46,7 @@ fn noise(seed: u32, count: usize) -> Vec<f32> {
             v = v.wrapping_mul(0x45d_9f3b);
         }
         v ^= v >> 16;
-        ((v >> 8) as f64 / f64::from(1 << 24) - 0.5) as f32
+        (v >> 20) as f32 / 4096.0 - 0.5
     };
     (0..count).map(number).collect()
 }
@@ -108,7 +109,10 @@ fn run_value_case(case: &ValueCase) {
         let mut variables = Variables::new(&types, options).expect("memory");
         for (i, variable) in experiment.variables.iter().enumerate() {
             let seed = case.variables[&variable.path["M.".len()..]];
-            variables.set(VariableId(i as u32), &noise(seed, variable.ty.shape.elements()));
+            let shift = if seed >= 1000 { 1.0 } else { 0.0 };
+            let mut values = noise(seed % 1000, variable.ty.shape.elements());
+            values.iter_mut().for_each(|v| *v += shift);
+            variables.set(VariableId(i as u32), &values);
         }
         let mut task = Task::new(&model.computation, &types, count, options).expect("it compiles");
         let rows: Vec<u32> = (0..count as u32).collect();
@@ -124,6 +128,83 @@ fn run_value_case(case: &ValueCase) {
     }
 }
 
+/// Measurements over the rows of a table.
+#[derive(Deserialize)]
+struct TableCase {
+    /// Name, type, the bound where the numbers are indices, and the rows.
+    fields: Vec<(String, String, Option<u64>, Vec<Vec<f64>>)>,
+    /// Expression, origin and value, a number or nested lists.
+    measures: Vec<(String, String, serde_json::Value)>,
+}
+
+/// The table as the checker reads it, with fields `t.NAME`.
+fn table_spec(case: &TableCase, folder: &Path) -> String {
+    let rows = case.fields[0].3.len();
+    let mut csv = vec![String::new(); rows + 1];
+    let mut fields = String::new();
+    for (name, ty, _, values) in &case.fields {
+        let columns: Vec<String> = (0..values[0].len()).map(|i| format!("{name}{i}")).collect();
+        csv[0] += &format!("{},", columns.join(","));
+        for (line, row) in csv[1..].iter_mut().zip(values) {
+            row.iter().for_each(|v| *line += &format!("{v},"));
+        }
+        let source = match columns.len() {
+            1 => format!("column(\"{}\")", columns[0]),
+            n => format!("columns(\"{}\"..\"{}\")", columns[0], columns[n - 1]),
+        };
+        fields += &format!("  {name}: {ty} = {source}\n");
+    }
+    let lines: Vec<&str> = csv.iter().map(|line| line.trim_end_matches(',')).collect();
+    std::fs::write(folder.join("t.csv"), lines.join("\n") + "\n").expect("the table is written");
+    let (name, ty, ..) = &case.fields[0];
+    let mut text = format!("data t = csv(\"t.csv\") {{\n{fields}}}\n");
+    text += &format!("model Net(x: {ty}) -> f32 {{\n  param w: f32 = zeros()\n  w * sum(x)\n}}\n");
+    text += &format!("train {{\n  batch 2 from t.all\n  minimize Net(t.{name})\n  optimizer sgd\n  steps 1\n");
+    for (i, (expression, ..)) in case.measures.iter().enumerate() {
+        let mut expression = expression.clone();
+        for (name, _, bound, _) in &case.fields {
+            if let Some(bound) = bound {
+                let field = format!("t.{name}");
+                expression = expression.replace(&field, &format!("cast({field}, bound: {bound})"));
+            }
+        }
+        text += &format!("  measure {expression} on t.all as m{i}\n");
+    }
+    text + "}\n"
+}
+
+fn flat(value: &serde_json::Value) -> Vec<f64> {
+    match value {
+        serde_json::Value::Array(parts) => parts.iter().flat_map(flat).collect(),
+        value => vec![value.as_f64().expect("a number")],
+    }
+}
+
+fn run_table_case(case: &TableCase) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = table_spec(case, folder.path());
+    let path = folder.path().join("golden.nn");
+    std::fs::write(&path, &text).expect("the spec is written");
+    let checked = check(&path, &CheckOptions::default());
+    let experiment = experiment("a table", &text, &checked);
+    let types = driver::types(&experiment);
+    let stage = &experiment.stages[0];
+    assert_eq!(stage.measures.len(), case.measures.len());
+    for (machine, tolerance, options) in &MACHINES {
+        let mut variables = Variables::new(&types, options).expect("memory");
+        for (measure, (expression, origin, value)) in stage.measures.iter().zip(&case.measures) {
+            let mut gauge = Gauge::new(measure, &checked.tables, &types, options).expect("it compiles");
+            let moment = Moment { seed: 0, step: 1, example: 0, batch: 0 };
+            let found = gauge.run(&mut variables, &types, &checked.tables, moment);
+            let what = format!("{expression} ({origin}), {machine}");
+            // As it stands in the log: the shape counts, too.
+            let logged = serde_json::to_value(&found).expect("it is written");
+            assert_eq!(logged.is_number(), value.is_number(), "{what}: {logged}");
+            assert_near(&what, &flat(&logged), &flat(value), *tolerance);
+        }
+    }
+}
+
 fn run_file<C: for<'a> Deserialize<'a>>(file: &str, least: usize, run: impl Fn(&C)) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
     let text = std::fs::read_to_string(path).expect("the file of golden numbers");
@@ -135,4 +216,19 @@ fn run_file<C: for<'a> Deserialize<'a>>(file: &str, least: usize, run: impl Fn(&
 #[test]
 fn attention_is_that_of_pytorch() {
     run_file("attention.json", 15, run_value_case);
+}
+
+#[test]
+fn norms_and_blocks_are_those_of_keras_and_pytorch() {
+    run_file("normalization.json", 18, run_value_case);
+}
+
+#[test]
+fn losses_are_those_of_keras_and_pytorch() {
+    run_file("losses.json", 30, run_value_case);
+}
+
+#[test]
+fn metrics_are_those_of_scikit_learn() {
+    run_file("metrics.json", 4, run_table_case);
 }

@@ -20,7 +20,7 @@ def noise(seed, *shape):
     v ^= v >> 16
     v = (v * 0x45D9F3B) & 0xFFFFFFFF
     v ^= v >> 16
-    return ((v >> 8).astype(np.float64) / (1 << 24) - 0.5).reshape(shape)
+    return ((v >> 20).astype(np.float64) / 4096 - 0.5).reshape(shape)
 
 
 class Cases:
@@ -29,13 +29,16 @@ class Cases:
         self.cases = []
 
     def value(self, name, origin, body, inputs, expected, variables=None, definitions=""):
-        """`inputs`: name -> (type, array with the examples in front); `variables`: path below the model -> seed."""
+        """`inputs`: name -> (type, array with the examples in front); `variables`: path below the model -> seed.
+
+        A seed of 1000 or more stands for `1 + noise(seed - 1000)`: variances are not negative.
+        """
         listed = [[k, t, np.asarray(a, dtype=np.float64).reshape(len(a), -1).tolist()] for k, (t, a) in inputs.items()]
         expected = np.asarray(expected, dtype=np.float64)
         assert np.isfinite(expected).all(), name
         self.cases.append({
             "name": name, "origin": origin, "definitions": definitions, "body": body, "inputs": listed,
-            "variables": variables or {}, "expected": [float(f"{v:.12g}") for v in expected.reshape(-1)],
+            "variables": variables or {}, "expected": [float(f"{v:.10g}") for v in expected.reshape(-1)],
         })
 
     def write(self):
