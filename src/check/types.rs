@@ -232,6 +232,9 @@ impl<'a> Checker<'a> {
         }
         let declared_index = ty.name.name == "index";
         let actual = self.ty(node).dtype;
+        if ty.name.name == "bool" && actual != DType::Bool {
+            return problem.help("a comparison gives truth values: `x != 0`");
+        }
         match (declared_index, actual) {
             (false, DType::Index(n)) => problem.help(format!(
                 "`one_hot(x, {n})` or `embedding(..)` makes numbers of an index; `cast(x)` takes its value as a number"
