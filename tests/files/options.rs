@@ -124,7 +124,7 @@ const USES: &[(&str, &str)] = &[
     ("confusion_matrix", "confusion_matrix(scores, labels{})"),
     ("precision", "precision(scores, labels{})"),
     ("recall", "recall(scores, labels{})"),
-    ("f1", "f1(scores, labels{})"),
+    ("f1", "f1(4 * x[.., 3..6], labels{})"),
     ("class_average", "class_average(batch_mean(x[0..3, 0..3] ^ 2), [1, 2, 3], [3, 4, 5], 1, micro{})"),
     ("diagonal", "diagonal(x[0..3, 0..3]{})"),
     ("balanced_accuracy", "balanced_accuracy(scores, labels{})"),

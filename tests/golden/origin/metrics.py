@@ -1,15 +1,14 @@
-"""Metrics over a whole split, as scikit-learn and NLTK define them."""
+"""Metrics over a whole split, as scikit-learn and sacrebleu define them."""
 
 import json
 import pathlib
 import sys
 
-import nltk
 import numpy as np
+import sacrebleu
 import sklearn
 import sklearn.metrics as sk
 from golden import noise
-from nltk.translate.bleu_score import corpus_bleu
 
 SK = f"scikit-learn {sklearn.__version__}"
 sets = []
@@ -90,12 +89,19 @@ def words(rows):
     return [[str(token) for token in row if token != 0] for row in rows]
 
 
-nltk_bleu = f"NLTK {nltk.__version__} corpus_bleu"
+bleu_origin = f"sacrebleu {sacrebleu.__version__}, without smoothing"
+
+
+def bleu(rows, references, n):
+    score = sacrebleu.BLEU(max_ngram_order=n, smooth_method="none", tokenize="none")
+    texts = [[" ".join(row) for row in part] for part in (rows, references)]
+    return score.corpus_score(texts[0], [texts[1]]).score / 100
+
+
 tokens = {"a": (f"f32[{length}]", 6, guess), "b": (f"f32[{length}]", 6, target)}
-measures = [(f"bleu(t.a, t.b, n: {k}, ignore: pad)", nltk_bleu,
-             corpus_bleu([[r] for r in words(target)], words(guess), weights=[1 / k] * k)) for k in [1, 2, 4]]
-full = [[[str(t) for t in row]] for row in target], [[str(t) for t in row] for row in guess]
-measures.append(("bleu(t.a, t.b)", nltk_bleu, corpus_bleu(*full)))
+measures = [(f"bleu(t.a, t.b, n: {k}, ignore: pad)", bleu_origin, bleu(words(guess), words(target), k)) for k in [1, 2, 4]]
+full = [[[str(t) for t in row] for row in part] for part in (guess, target)]
+measures.append(("bleu(t.a, t.b)", bleu_origin, bleu(*full, 4)))
 measures.append(("exact_match(t.a, t.b)", "the mean of equal rows", (guess == target).all(1).mean()))
 measures.append(("exact_match(t.a, t.b, ignore: pad)", "the mean of rows equal where the target is not 0",
                  ((guess == target) | (target == 0)).all(1).mean()))
