@@ -10,6 +10,7 @@ pub mod machine;
 pub mod measure;
 pub mod measured;
 pub mod run;
+pub mod watch;
 pub mod weights;
 
 pub use machine::{Feed, MachineOptions, Task, Variables};
