@@ -117,7 +117,9 @@ impl<'a> Checker<'a> {
                 _ => None,
             };
         }
-        if let (BinaryOp::Eq | BinaryOp::Ne, true) = (op, matches!(a, Value::None) || matches!(b, Value::None)) {
+        if let (BinaryOp::Eq | BinaryOp::Ne, true) =
+            (op, matches!(a, Value::None) || matches!(b, Value::None))
+        {
             let both = matches!((a, b), (Value::None, Value::None));
             return Some(Ok(Value::Bool(both == (op == BinaryOp::Eq))));
         }

@@ -3,6 +3,7 @@
 /// Every file of the library with its text, in the order in which they are read.
 pub static FILES: &[(&str, &str)] = &[
     ("std/activations.nn", include_str!("../std/activations.nn")),
+    ("std/alignment.nn", include_str!("../std/alignment.nn")),
     ("std/attacks.nn", include_str!("../std/attacks.nn")),
     ("std/attention.nn", include_str!("../std/attention.nn")),
     ("std/blocks.nn", include_str!("../std/blocks.nn")),

@@ -130,7 +130,8 @@ impl<'a> Checker<'a> {
         let elements = self.shape(node).elements();
         if elements > limits::MEASURED {
             let found = self.ty(node).to_string();
-            let title = format!("a measurement of {elements} numbers; at most {} are possible", limits::MEASURED);
+            let title =
+                format!("a measurement of {elements} numbers; at most {} are possible", limits::MEASURED);
             let problem = self
                 .problem_at(span, "too-large", title, &format!("this is {found}"))
                 .help("take the `mean(..)` or the `sum(..)` over some of its axes");

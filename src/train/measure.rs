@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::measured::Measured;
 use super::machine::{Feed, MachineOptions, Task, Variables};
+use super::measured::Measured;
 use crate::base::Diagnostic;
 use crate::interp::{Env, Value, evaluate_with};
 use crate::ir::experiment::Measure;

@@ -116,6 +116,9 @@ const USES: &[(&str, &str)] = &[
     ("kl_normal", "kl_normal(x, sin(x){})"),
     ("bernoulli_log_likelihood", "bernoulli_log_likelihood(scores, bits{})"),
     ("normal_log_likelihood", "normal_log_likelihood(x, sin(x){})"),
+    ("ctc", "ctc(scores, cast(1 + iota(2), bound: 3){})"),
+    ("edit_distance", "edit_distance(tokens, near{})"),
+    ("error_rate", "error_rate(tokens, near{})"),
     ("accuracy", "accuracy(scores, labels{})"),
     ("top_k", "top_k(scores, labels{})"),
     ("binary_accuracy", "binary_accuracy(scores, bits{})"),
@@ -191,6 +194,10 @@ const SPECIAL: &[(&str, &str, &str, &str)] = &[
     ("separable_conv2d", "padding", "", "same"),
     ("cross_entropy", "ignore", "", "1"),
     ("perplexity", "ignore", "", "pad"),
+    ("ctc", "steps", "", "3"),
+    ("ctc", "zero_infinity", "steps: 0.5", "true"),
+    ("edit_distance", "ignore", "", "2"),
+    ("error_rate", "ignore", "", "pad"),
     ("kept", "ignore", "", "pad"),
     ("exact_match", "ignore", "", "1"),
     ("bleu", "n", "", "1"),
@@ -265,7 +272,11 @@ fn outcome(text: &str) -> Result<Vec<f64>, String> {
         found.push(outputs[0].1.of(0).data[0]);
     }
     session.variables.iter().for_each(|v| found.extend(&v.data));
-    if found.iter().all(|v| v.is_finite()) { Ok(found) } else { Err(format!("not finite: {found:?}\n{text}")) }
+    if found.iter().all(|v| v.is_finite()) {
+        Ok(found)
+    } else {
+        Err(format!("not finite: {found:?}\n{text}"))
+    }
 }
 
 fn differ(a: &[f64], b: &[f64]) -> bool {
@@ -344,7 +355,9 @@ fn every_option_has_an_effect() {
             let special: Vec<_> = SPECIAL.iter().filter(|(d, o, ..)| *d == name && *o == option).collect();
             let values: Vec<(String, String)> = match &special[..] {
                 [] => others(param).into_iter().map(|value| (String::new(), value)).collect(),
-                some => some.iter().map(|(_, _, with, value)| (with.to_string(), value.to_string())).collect(),
+                some => {
+                    some.iter().map(|(_, _, with, value)| (with.to_string(), value.to_string())).collect()
+                }
             };
             if values.is_empty() {
                 wrong.push(format!("`{option}` of `{name}` needs a line in SPECIAL"));

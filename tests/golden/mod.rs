@@ -159,7 +159,8 @@ fn table_spec(case: &TableCase, folder: &Path) -> String {
     let (name, ty, ..) = &case.fields[0];
     let mut text = format!("data t = csv(\"t.csv\") {{\n{fields}}}\n");
     text += &format!("model Net(x: {ty}) -> f32 {{\n  param w: f32 = zeros()\n  w * sum(x)\n}}\n");
-    text += &format!("train {{\n  batch 2 from t.all\n  minimize Net(t.{name})\n  optimizer sgd\n  steps 1\n");
+    text +=
+        &format!("train {{\n  batch 2 from t.all\n  minimize Net(t.{name})\n  optimizer sgd\n  steps 1\n");
     for (i, (expression, ..)) in case.measures.iter().enumerate() {
         let mut expression = expression.clone();
         for (name, _, bound, _) in &case.fields {

@@ -26,7 +26,9 @@ fn the_number_of_threads_changes_no_bit() {
             [1, 2, cores, 2 * cores].map(|threads| trained(&checked, machine(threads), Some(140))).into();
         assert!(results[0].0.len() > 2);
         for (records, variables) in &results[1..] {
-            assert!(records.iter().zip(&results[0].0).all(|(a, b)| number(a).to_bits() == number(b).to_bits()));
+            assert!(
+                records.iter().zip(&results[0].0).all(|(a, b)| number(a).to_bits() == number(b).to_bits())
+            );
             assert_eq!(*variables, results[0].1, "{model}");
         }
     }

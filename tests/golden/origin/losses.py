@@ -121,4 +121,26 @@ cases.value("likelihood of normals", f"{TORCH} distributions.Normal",
             "normal_log_likelihood(x, z, log_variance: y)", three, Normal(t(guess), spread).log_prob(t(third)).sum(1))
 cases.value("likelihood of standard normals", f"{TORCH} distributions.Normal", "normal_log_likelihood(x, y)", numbers,
             Normal(t(guess), 1.0).log_prob(t(target)).sum(1))
+
+spoken = 4 * noise(67, 4, 7, C)
+text = np.array([[1, 2, 0], [3, 3, 0], [4, 0, 0], [2, 1, 2]])
+counted = np.array([7, 7, 5, 6])
+log_p = F.log_softmax(t(spoken), -1).transpose(0, 1)
+frames = {"x": (f"f32[7, {C}]", spoken), "k": (f"index<{C}>[3]", text)}
+amount = t((text != 0).sum(1))
+cases.value("ctc", f"{TORCH} ctc_loss", "ctc(x, k)", frames,
+            F.ctc_loss(log_p, t(text), torch.full((4,), 7), amount, reduction="none"))
+cases.value("ctc of some steps", f"{TORCH} ctc_loss", "ctc(x, k, steps: n[0])",
+            {**frames, "n": ("f32[1]", counted[:, None])},
+            F.ctc_loss(log_p, t(text), t(counted), amount, reduction="none"))
+shifted = np.where(text == 0, C - 1, text - 1)
+cases.value("ctc with another blank", f"{TORCH} ctc_loss", f"ctc(x, k, blank: {C - 1})",
+            {**frames, "k": (f"index<{C}>[3]", shifted)},
+            F.ctc_loss(log_p, t(shifted), torch.full((4,), 7), amount, blank=C - 1, reduction="none"))
+x = t(spoken).requires_grad_()
+F.ctc_loss(F.log_softmax(x, -1).transpose(0, 1), t(text), torch.full((4,), 7), amount, reduction="sum").backward()
+cases.value("gradient of ctc", f"{TORCH} ctc_loss", "grad(v => ctc(v, k), x)", frames, x.grad)
+short = {"x": (f"f32[2, {C}]", spoken[:, :2]), "k": frames["k"]}
+cases.value("ctc of labels that do not fit", f"{TORCH} ctc_loss, zero_infinity", "ctc(x, k, zero_infinity: true)", short,
+            F.ctc_loss(log_p[:2], t(text), torch.full((4,), 2), amount, reduction="none", zero_infinity=True))
 cases.write()

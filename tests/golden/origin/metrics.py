@@ -107,6 +107,26 @@ measures.append(("exact_match(t.a, t.b, ignore: pad)", "the mean of rows equal w
                  ((guess == target) | (target == 0)).all(1).mean()))
 measures.append(("exact_match(t.a, t.b, ignore: 3)", "the mean of rows equal where the target is not 3",
                  ((guess == target) | (target == 3)).all(1).mean()))
+
+
+def edits(a, b):
+    """Levenshtein (1966), by the recursion."""
+    row = list(range(len(b) + 1))
+    for x in a:
+        last, row = row, [row[0] + 1]
+        for j, y in enumerate(b):
+            row.append(min(last[j + 1] + 1, row[j] + 1, last[j] + (x != y)))
+    return row[-1]
+
+
+pairs = list(zip(words(guess), words(target)))
+distance = sum(edits(a, b) for a, b in pairs)
+levenshtein = "Levenshtein (1966), the recursion"
+measures += [("edit_distance(t.a, t.b, ignore: pad)", levenshtein, distance / m),
+             ("error_rate(t.a, t.b, ignore: pad)", levenshtein, distance / sum(len(b) for _, b in pairs))]
+distance = sum(edits(list(a), list(b)) for a, b in zip(guess, target))
+measures += [("edit_distance(t.a, t.b)", levenshtein, distance / m),
+             ("error_rate(t.a, t.b)", levenshtein, distance / (m * length))]
 data(tokens, measures)
 
 path = pathlib.Path(__file__).parent.parent / "metrics.json"
