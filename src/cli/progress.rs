@@ -110,8 +110,8 @@ impl Progress {
             self.line_step = record.step;
             self.line.push(format!("epoch {}, step {}", record.epoch, record.step));
         }
-        self.line.push(format!("{} {} {}", record.split, record.name, record.value.line(4)));
-        let table = record.value.table(4);
+        self.line.push(format!("{} {} {}", record.split, record.name, record.measured.line(4)));
+        let table = record.measured.table(4);
         if !table.is_empty() {
             self.tables.push(format!("  {} {}", record.split, record.name));
             self.tables.extend(table);

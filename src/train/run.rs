@@ -97,8 +97,12 @@ pub struct Record {
     pub split: String,
     /// The metric's name.
     pub name: String,
-    /// Its value.
-    pub value: Measured,
+    /// Its value as one number; NaN where a tensor was measured.
+    #[serde(skip)]
+    pub value: f64,
+    /// What was measured.
+    #[serde(rename = "value")]
+    pub measured: Measured,
 }
 
 /// How a run ended.
@@ -365,7 +369,9 @@ impl StageRun<'_> {
 
     fn record(&self, When { epoch, step }: When, split: &str, name: &str, value: Measured) -> Record {
         let (split, name) = (split.to_string(), name.to_string());
-        Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
+        let number = value.number().unwrap_or(f64::NAN);
+        let stage = self.stage.name.clone();
+        Record { stage, epoch, step, split, name, value: number, measured: value }
     }
 
     /// Finds the first of these steps that diverged and names the operation at fault. The variables have the

@@ -50,8 +50,8 @@ fn every_model_is_checked_planned_and_trained() {
                 steps += 1;
             }
             Event::Record(record) => {
-                let finite = record.value.0.data.iter().all(|v| v.is_finite());
-                assert!(finite, "{}: {} {:?}", path.display(), record.name, record.value);
+                let finite = record.measured.0.data.iter().all(|v| v.is_finite());
+                assert!(finite, "{}: {} {:?}", path.display(), record.name, record.measured);
                 measured += 1;
             }
             Event::Stage { .. } | Event::Epoch { .. } | Event::Best { .. } | Event::Stalled { .. } => {}

@@ -27,7 +27,7 @@ fn run(text: &str) -> usize {
     let path = folder.path().join("deep.nn");
     std::fs::write(&path, text).expect("a file");
     let (records, variables) = trained(&checked(&path), machine(2), Some(2));
-    assert!(records.iter().all(|record| record.value.number().is_some_and(f64::is_finite)), "{records:?}");
+    assert!(records.iter().all(|record| record.value.is_finite()), "{records:?}");
     variables.len()
 }
 

@@ -6,13 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nnc::driver;
 use nnc::readers::Values;
-use nnc::train::{Ended, Event, MachineOptions, Record, RunOptions};
+use nnc::train::{Ended, Event, MachineOptions, RunOptions};
 
 use super::{checked, machine, trained};
-
-fn number(record: &Record) -> f64 {
-    record.value.number().expect("a number")
-}
 
 /// With as many threads as cores the workers assemble the batches, with fewer a thread does; the reference
 /// evaluator does it by itself.
@@ -26,9 +22,7 @@ fn the_number_of_threads_changes_no_bit() {
             [1, 2, cores, 2 * cores].map(|threads| trained(&checked, machine(threads), Some(140))).into();
         assert!(results[0].0.len() > 2);
         for (records, variables) in &results[1..] {
-            assert!(
-                records.iter().zip(&results[0].0).all(|(a, b)| number(a).to_bits() == number(b).to_bits())
-            );
+            assert!(records.iter().zip(&results[0].0).all(|(a, b)| a.value.to_bits() == b.value.to_bits()));
             assert_eq!(*variables, results[0].1, "{model}");
         }
     }
@@ -62,7 +56,7 @@ fn compiled_and_reference_steps_see_the_same_rows() {
     let (reference, _) = trained(&checked, interpreted, None);
     assert_eq!(compiled.len(), 3);
     for (a, b) in compiled.iter().zip(&reference) {
-        assert!((number(a) - number(b)).abs() < 1e-4 * number(b).abs(), "{a:?} {b:?}");
+        assert!((a.value - b.value).abs() < 1e-4 * b.value.abs(), "{a:?} {b:?}");
     }
 }
 
