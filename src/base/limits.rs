@@ -8,6 +8,8 @@ pub const NESTING: usize = 200;
 pub const CALL_DEPTH: usize = 200;
 /// The largest number of iterations of one compile-time loop or `repeat`.
 pub const UNROLL: u64 = 100_000;
+/// The most numbers that one measurement gives: they are written to the log each time.
+pub const MEASURED: usize = 65_536;
 /// The largest number of nodes in one graph.
 pub const NODES: usize = 2_000_000;
 /// The largest number of elements in one tensor (4 bytes each).

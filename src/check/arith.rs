@@ -117,6 +117,12 @@ impl<'a> Checker<'a> {
                 _ => None,
             };
         }
+        if let (BinaryOp::Eq | BinaryOp::Ne, true) =
+            (op, matches!(a, Value::None) || matches!(b, Value::None))
+        {
+            let both = matches!((a, b), (Value::None, Value::None));
+            return Some(Ok(Value::Bool(both == (op == BinaryOp::Eq))));
+        }
         if let (Value::Text(a), Value::Text(b)) = (a, b) {
             return match op {
                 BinaryOp::Eq => Some(Ok(Value::Bool(a == b))),

@@ -26,7 +26,8 @@ impl<'a> Checker<'a> {
             DefKind::Layer | DefKind::Optimizer => self.frame.child(how.label.unwrap_or(name)),
         };
         let shown = if self.frame.in_model && how.label.is_none() { name.clone() } else { path.clone() };
-        self.run_body(def, scope, path, shown, how)
+        let frame = self.body_frame(def, path);
+        self.run_body(def, scope, frame, shown, how)
     }
 
     /// Applies an instance.
@@ -37,30 +38,34 @@ impl<'a> Checker<'a> {
         how: How,
     ) -> Eval<Value<'a>> {
         let def = instance.def;
-        let scope = Scope::inside(&instance.config);
         let path = instance.name(how.label);
+        let frame = self.body_frame(def, path.clone());
+        let scope = Scope::inside(&self.own_layers(instance, &frame)?);
         let inputs = def.def.second.as_deref().unwrap_or_default();
         self.bind_params(def, inputs, actuals, &scope)?;
         let text = instance.text.clone();
-        self.run_body(def, scope, path.clone(), path, How { label: how.label, text: &text })
+        self.run_body(def, scope, frame, path, How { label: how.label, text: &text })
+    }
+
+    fn body_frame(&self, def: DefRef<'a>, path: String) -> Rc<Frame> {
+        let model = def.def.kind == DefKind::Model;
+        let depth = if model { 0 } else { self.frame.depth + 1 };
+        Frame::new(path, &def.def.name.name, model || self.frame.in_model, depth)
     }
 
     fn run_body(
         &mut self,
         def: DefRef<'a>,
         scope: Rc<Scope<'a>>,
-        path: String,
+        frame: Rc<Frame>,
         shown: String,
         how: How,
     ) -> Eval<Value<'a>> {
         let name = &def.def.name.name;
-        let model = def.def.kind == DefKind::Model;
-        if model {
+        if def.def.kind == DefKind::Model {
             self.ensure_model(def, scope.parent());
         }
-        let in_model = model || self.frame.in_model;
-        let depth = if model { 0 } else { self.frame.depth + 1 };
-        let frame = Frame::new(path.clone(), name, in_model, depth);
+        let (path, depth) = (frame.path.clone(), frame.depth);
         let first = self.g.b.graph.len();
         let place = self.g.layers.as_ref().map(Vec::len);
         let value = self.deeper(name, |c| {

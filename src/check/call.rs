@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::builtins::{Args, Builtin};
 use super::checker::Checker;
 use super::scope::{Frame, Scope};
-use super::value::{Chain, DefRef, Eval, Instance, Reported, Value};
+use super::value::{DefRef, Eval, Reported, Value};
 use crate::base::{Ident, Span, did_you_mean};
 use crate::syntax::ast::{Arg, Def, DefKind, Expr, ExprKind, Param, PipeStage};
 
@@ -69,6 +69,13 @@ impl<'a> Checker<'a> {
             && let Some(builtin) = super::builtins::find(name)
         {
             return Ok(Value::Builtin(builtin));
+        }
+        // Options have the names of the layers that they set: `dropout(dropout)`.
+        if let ExprKind::Name(name) = &callee.kind
+            && let Some(Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::None) = self.scope.get(name)
+            && let Some(Ok(Value::Definition(def))) = self.top_level(name)
+        {
+            return Ok(Value::Definition(def));
         }
         self.eval(callee)
     }
@@ -234,63 +241,6 @@ impl<'a> Checker<'a> {
         match actuals.into_iter().next() {
             Some(first) => Ok(first.value),
             None => self.error("wrong-arguments", "a chain of layers needs an input", "called without one"),
-        }
-    }
-
-    /// The copies of a `repeat`, each with parameters of its own.
-    pub fn chain_parts(&mut self, chain: &Rc<Chain<'a>>, name: Option<&str>) -> Eval<Vec<Value<'a>>> {
-        if let Some(parts) = chain.parts.borrow().as_ref() {
-            return Ok(parts.clone());
-        }
-        let layer = match &chain.layer {
-            Value::Definition(def) if def.def.second.is_some() => {
-                Value::Instance(self.instantiate(*def, Vec::new(), &def.def.name.name)?)
-            }
-            other => other.clone(),
-        };
-        let mut parts = Vec::new();
-        let mut home = None;
-        for _ in 0..chain.count {
-            parts.push(match &layer {
-                Value::Instance(instance) => {
-                    let home = home.get_or_insert_with(|| match name {
-                        Some(name) => {
-                            let h = &instance.home;
-                            Frame::new(h.child(name), name, h.in_model, h.depth)
-                        }
-                        None => instance.home.clone(),
-                    });
-                    let copy = instance.fresh(home.clone());
-                    copy.name(None);
-                    Value::Instance(Rc::new(copy))
-                }
-                other => other.clone(),
-            });
-        }
-        *chain.parts.borrow_mut() = Some(parts.clone());
-        Ok(parts)
-    }
-
-    /// `dense(64)`: a layer with its configuration.
-    pub fn instantiate(
-        &mut self,
-        def: DefRef<'a>,
-        actuals: Vec<Actual<'a>>,
-        text: &str,
-    ) -> Eval<Rc<Instance<'a>>> {
-        let config = Scope::root();
-        self.bind_params(def, &def.def.first, actuals, &config)?;
-        Ok(Rc::new(self.instance(def, config, text)))
-    }
-
-    /// An instance with this configuration.
-    pub fn instance(&self, def: DefRef<'a>, config: Rc<Scope<'a>>, text: &str) -> Instance<'a> {
-        Instance {
-            def,
-            config,
-            home: self.frame.clone(),
-            path: std::cell::RefCell::new(None),
-            text: text.to_string(),
         }
     }
 

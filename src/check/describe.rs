@@ -10,6 +10,7 @@ impl Checker<'_> {
             Value::Int(v) => format!("the number {v}"),
             Value::Float(v) => format!("the number {}", number_text(*v)),
             Value::Bool(v) => format!("{v}"),
+            Value::None => "`none`".to_string(),
             Value::Text(v) => format!("the text \"{v}\""),
             Value::List(v) => format!("a list of {}", v.len()),
             Value::Range(from, to) => format!("the range {from}..{to}"),
@@ -43,6 +44,7 @@ impl Checker<'_> {
             }
             Value::Range(from, to) => format!("{from}..{to}"),
             Value::Bool(v) => v.to_string(),
+            Value::None => "none".to_string(),
             other => self.describe(other),
         }
     }

@@ -17,6 +17,7 @@ pub const AMBIENT: &[(&str, &str)] = &[
     ("shape", "in an initialiser: the extents of the tensor"),
     ("fan_in", "in an initialiser: how many inputs feed one output"),
     ("fan_out", "in an initialiser: how many outputs one input feeds"),
+    ("none", "what an argument is that was not given: `if mask == none { .. }`"),
 ];
 
 impl<'a> Checker<'a> {
@@ -177,6 +178,7 @@ impl<'a> Checker<'a> {
 
     fn ambient(&mut self, name: &str) -> Option<Eval<Value<'a>>> {
         let value = match name {
+            "none" => Ok(Value::None),
             "training" => Ok(Value::Bool(self.g.training)),
             "step" => self.op("step", &[], crate::ir::Attrs::none()).map(Value::Tensor),
             "batch_size" => self.op("batch_size", &[], crate::ir::Attrs::none()).map(Value::Tensor),

@@ -3,8 +3,8 @@
 use super::checker::{Checker, GraphState};
 use super::scope::Frame;
 use super::stage::{Frameworks, Parts, scopes_of};
-use super::value::{Eval, Reported};
-use crate::base::Span;
+use super::value::{Eval, Reported, Value};
+use crate::base::{Span, limits};
 use crate::ir::experiment::{Every, InputField, Length, Measure, SplitRef};
 use crate::ir::{Computation, Graph, Kernel, NodeId};
 use crate::syntax::ast::{self, Expr, ExprKind, TrainStatement, Unit};
@@ -65,7 +65,7 @@ impl<'a> Checker<'a> {
             c.scoped(scope, |c| {
                 let result = c.eval(value)?;
                 c.at(value.span, |c| {
-                    let node = c.scalar(&result, value.span, "`measure`")?;
+                    let node = c.measurable(&result, value.span)?;
                     c.over_batch(node)
                 })
             })
@@ -80,7 +80,7 @@ impl<'a> Checker<'a> {
         Ok(Measure { name, rows, split, every: Every::Epochs(1), computation, inputs, span: of.span })
     }
 
-    /// A scalar over the rows of a split, in inference mode.
+    /// A value over the rows of a split, in inference mode.
     fn measured(
         &mut self,
         rows: SplitRef,
@@ -123,6 +123,23 @@ impl<'a> Checker<'a> {
             updates: Vec::new(),
         };
         Ok((computation, state.inputs))
+    }
+
+    /// What is measured: a number, or a tensor that is not too large to be written down each time.
+    fn measurable(&mut self, value: &Value<'a>, span: Span) -> Eval<NodeId> {
+        let node = self.tensor(value)?;
+        let elements = self.shape(node).elements();
+        if elements > limits::MEASURED {
+            let found = self.ty(node).to_string();
+            let title =
+                format!("a measurement of {elements} numbers; at most {} are possible", limits::MEASURED);
+            let problem = self
+                .problem_at(span, "too-large", title, &format!("this is {found}"))
+                .help("take the `mean(..)` or the `sum(..)` over some of its axes");
+            let problem = self.with_origin(problem, node, "");
+            return Err(self.report(problem));
+        }
+        self.as_numbers(node)
     }
 
     /// A number of epochs or steps that comes within the stage: how often, or how long.

@@ -16,6 +16,7 @@ mod describe;
 mod docs;
 mod expr;
 mod index;
+mod instance;
 pub mod library;
 mod measure;
 mod model;

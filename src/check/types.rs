@@ -46,6 +46,11 @@ pub fn is_choice(param: &Param) -> bool {
     param.ty.as_ref().is_some_and(|ty| ty.name.name == "choice")
 }
 
+/// Whether a formal argument is `none` where it is not given.
+fn may_be_none(param: &Param) -> bool {
+    matches!(&param.default, Some(Expr { kind: ExprKind::Name(name), .. }) if name == "none")
+}
+
 fn words(ty: &TypeExpr) -> Vec<&str> {
     let dims = ty.dims.as_deref().unwrap_or_default();
     dims.iter()
@@ -67,6 +72,9 @@ impl<'a> Checker<'a> {
         scope: &Rc<Scope<'a>>,
     ) -> Eval<Value<'a>> {
         let Some(ty) = &param.ty else { return Ok(value) };
+        if matches!(value, Value::None) && may_be_none(param) {
+            return Ok(value);
+        }
         let what = format!("`{}` of `{}`", param.name.name, def.def.name.name);
         let declared = (!self.program.in_library(ty.span)).then_some(ty.span);
         self.in_module(def.module, |c| c.scoped(scope.clone(), |c| c.fit(&what, ty, value, span, declared)))
@@ -224,6 +232,9 @@ impl<'a> Checker<'a> {
         }
         let declared_index = ty.name.name == "index";
         let actual = self.ty(node).dtype;
+        if ty.name.name == "bool" && actual != DType::Bool {
+            return problem.help("a comparison gives truth values: `x != 0`");
+        }
         match (declared_index, actual) {
             (false, DType::Index(n)) => problem.help(format!(
                 "`one_hot(x, {n})` or `embedding(..)` makes numbers of an index; `cast(x)` takes its value as a number"

@@ -32,6 +32,8 @@ pub struct Instance<'a> {
     pub home: Rc<Frame>,
     /// Its path, once it is bound, labelled or applied.
     pub path: RefCell<Option<String>>,
+    /// The configuration with layers in it made this instance's own, once it is applied.
+    pub own: RefCell<Option<Rc<Scope<'a>>>>,
     /// As written: `dense(64)`.
     pub text: String,
 }
@@ -56,6 +58,7 @@ impl Instance<'_> {
             config: self.config.clone(),
             home,
             path: RefCell::new(None),
+            own: RefCell::new(None),
             text: self.text.clone(),
         }
     }
@@ -84,6 +87,8 @@ pub enum Value<'a> {
     Int(i64),
     Float(f64),
     Bool(bool),
+    /// `none`: an argument that was not given.
+    None,
     Text(Rc<str>),
     List(Rc<Vec<Value<'a>>>),
     /// From the first to before the last.

@@ -92,6 +92,15 @@ impl<'a> Checker<'a> {
                         .help("measure it more often: `measure .. every 1 epoch`");
                     return Err(self.report(problem));
                 }
+                let (node, graph) = (measures[at].computation.outputs[0].1, &measures[at].computation.graph);
+                if graph[node].ty.shape.rank() > 0 {
+                    let title = format!("`{name}` is {}, not one number", graph[node].ty);
+                    let problem = self
+                        .problem_at(of.span, "not-a-scalar", title, "which of two of these is better?")
+                        .label(measures[at].span, "measured here")
+                        .help("measure a number made of it as well, such as a `mean(..)`");
+                    return Err(self.report(problem));
+                }
                 (Watched::Measure(at), self.said_by_metric(parts, &of.name.name))
             }
             None if of.name.name == "loss" => {

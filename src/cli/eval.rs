@@ -49,15 +49,17 @@ pub fn eval(args: &EvalArgs) -> Outcome {
                 step,
                 split: measure.split.clone(),
                 name: measure.name.clone(),
-                value,
+                value: value.number().unwrap_or(f64::NAN),
+                measured: value,
             };
             if args.json {
                 let line = serde_json::to_string(&record)
                     .map_err(|error| Diagnostic::internal("eval", error.to_string()))?;
                 terminal::line(&line);
             } else {
-                let Record { stage, split, name, value, .. } = &record;
-                terminal::line(&format!("stage {stage}: {split} {name} {value:.6}"));
+                let Record { stage, split, name, measured: value, .. } = &record;
+                terminal::line(&format!("stage {stage}: {split} {name} {}", value.line(6)));
+                value.table(6).iter().for_each(|line| terminal::line(line));
             }
             count += 1;
         }

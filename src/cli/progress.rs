@@ -25,6 +25,8 @@ pub struct Progress {
     loss: f64,
     steps: u64,
     line: Vec<String>,
+    /// What stands below the line: measured matrices.
+    tables: Vec<String>,
     line_step: u64,
 }
 
@@ -39,7 +41,8 @@ impl Progress {
             Form::Lines
         };
         let started = Instant::now();
-        Progress { form, started, examples: 0, loss: 0.0, steps: 0, line: Vec::new(), line_step: 0 }
+        let (line, tables) = (Vec::new(), Vec::new());
+        Progress { form, started, examples: 0, loss: 0.0, steps: 0, line, tables, line_step: 0 }
     }
 
     /// Takes note of an event.
@@ -107,13 +110,21 @@ impl Progress {
             self.line_step = record.step;
             self.line.push(format!("epoch {}, step {}", record.epoch, record.step));
         }
-        self.line.push(format!("{} {} {:.4}", record.split, record.name, record.value));
+        self.line.push(format!("{} {} {}", record.split, record.name, record.measured.line(4)));
+        let table = record.measured.table(4);
+        if !table.is_empty() {
+            self.tables.push(format!("  {} {}", record.split, record.name));
+            self.tables.extend(table);
+        }
     }
 
     fn flush(&mut self) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line).join("  ");
             self.say(&line);
+            for line in std::mem::take(&mut self.tables) {
+                self.say(&line);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use super::machine::{Feed, MachineOptions, Task, Variables};
+use super::measured::Measured;
 use crate::base::Diagnostic;
 use crate::interp::{Env, Value, evaluate_with};
 use crate::ir::experiment::Measure;
@@ -54,7 +55,7 @@ impl<'a> Gauge<'a> {
         types: &[Type],
         tables: &[Table],
         moment: Moment,
-    ) -> f64 {
+    ) -> Measured {
         let split = &tables[self.measure.rows.table].splits[self.measure.rows.split].rows;
         let rows: Vec<u32> = (0..split.len()).map(|i| split.row(i) as u32).collect();
         let graph = &self.measure.computation.graph;
@@ -88,8 +89,8 @@ impl<'a> Gauge<'a> {
             Env { variables: &arrays, inputs: &[], moment: Moment { batch: rows.len() as u64, ..moment } };
         let target = self.measure.computation.outputs[0].1;
         match evaluate_with(graph, &given, &[target], &env).as_slice() {
-            [Value::Once(value)] => value.data[0],
-            _ => f64::NAN,
+            [Value::Once(value)] => Measured(value.clone()),
+            _ => Measured::from(f64::NAN),
         }
     }
 }

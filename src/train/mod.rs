@@ -8,9 +8,11 @@ pub mod gradcheck;
 mod loader;
 pub mod machine;
 pub mod measure;
+pub mod measured;
 pub mod run;
 pub mod watch;
 pub mod weights;
 
 pub use machine::{Feed, MachineOptions, Task, Variables};
+pub use measured::Measured;
 pub use run::{Ended, Event, Record, RunOptions, run};

@@ -8,6 +8,7 @@ use super::diverged::explain;
 use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
+use super::measured::Measured;
 use super::watch::{Best, Stalled, Stopper, Tracker, When};
 use crate::base::Diagnostic;
 use crate::interp::Env;
@@ -96,8 +97,12 @@ pub struct Record {
     pub split: String,
     /// The metric's name.
     pub name: String,
-    /// Its value.
+    /// Its value as one number; NaN where a tensor was measured.
+    #[serde(skip)]
     pub value: f64,
+    /// What was measured.
+    #[serde(rename = "value")]
+    pub measured: Measured,
 }
 
 /// How a run ended.
@@ -323,7 +328,8 @@ impl StageRun<'_> {
     fn record_losses(&self, means: &mut Means, when: When, watch: &mut dyn FnMut(Event)) {
         means.take();
         for (objective, value) in self.stage.objectives.iter().zip(&means.last) {
-            watch(Event::Record(self.record(when, &self.train_split(), &objective.name, *value)));
+            let value = Measured::from(*value);
+            watch(Event::Record(self.record(when, &self.train_split(), &objective.name, value)));
         }
     }
 
@@ -336,8 +342,10 @@ impl StageRun<'_> {
     ) -> f64 {
         let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
         let value = gauge.run(variables, self.types, self.tables, moment);
+        // Only single numbers are watched.
+        let number = value.number().unwrap_or(f64::NAN);
         watch(Event::Record(self.record(When { epoch, step }, &measure.split, &measure.name, value)));
-        value
+        number
     }
 
     fn moment(&self, step: u64, examples: usize) -> Moment {
@@ -359,9 +367,11 @@ impl StageRun<'_> {
         self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
     }
 
-    fn record(&self, When { epoch, step }: When, split: &str, name: &str, value: f64) -> Record {
+    fn record(&self, When { epoch, step }: When, split: &str, name: &str, value: Measured) -> Record {
         let (split, name) = (split.to_string(), name.to_string());
-        Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
+        let number = value.number().unwrap_or(f64::NAN);
+        let stage = self.stage.name.clone();
+        Record { stage, epoch, step, split, name, value: number, measured: value }
     }
 
     /// Finds the first of these steps that diverged and names the operation at fault. The variables have the

@@ -5,5 +5,6 @@ mod docs;
 mod library;
 mod meaning;
 mod misspelt;
+mod options;
 mod syntax;
 mod wrong;

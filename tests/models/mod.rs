@@ -50,7 +50,8 @@ fn every_model_is_checked_planned_and_trained() {
                 steps += 1;
             }
             Event::Record(record) => {
-                assert!(record.value.is_finite(), "{}: {} {}", path.display(), record.name, record.value);
+                let finite = record.measured.0.data.iter().all(|v| v.is_finite());
+                assert!(finite, "{}: {} {:?}", path.display(), record.name, record.measured);
                 measured += 1;
             }
             Event::Stage { .. } | Event::Epoch { .. } | Event::Best { .. } | Event::Stalled { .. } => {}

@@ -1,5 +1,7 @@
 //! Reductions over axes, and over the batch.
 
+use std::collections::BTreeSet;
+
 use super::{Args, Builtin};
 use crate::check::checker::Checker;
 use crate::check::value::{Eval, Value};
@@ -91,8 +93,12 @@ fn batch_total<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<NodeId> {
 }
 
 fn batch_mean<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
-    let total = batch_total(c, args)?;
-    c.mean_of_batch(total).map(Value::Tensor)
+    let x = args.numbers(c, "x")?;
+    if c.g.b.graph[x].level == Level::Once {
+        // Which is an error.
+        batch_total(c, args)?;
+    }
+    c.over_batch(x).map(Value::Tensor)
 }
 
 impl Checker<'_> {
@@ -102,13 +108,66 @@ impl Checker<'_> {
         self.elementwise("div", "batch_mean", total, size)
     }
 
-    /// A value that may differ between examples as its mean over them.
+    /// A value that may differ between examples as its mean over them. Factors that are sums over the batch
+    /// themselves stay outside of the mean, as in a loss that is divided by how many labels of the batch count:
+    /// so it can be measured in one pass.
     pub fn over_batch(&mut self, node: NodeId) -> Eval<NodeId> {
-        if self.g.b.graph[node].level == Level::Once {
+        let made = &self.g.b.graph[node];
+        if made.level == Level::Once {
             return Ok(node);
+        }
+        let (name, inputs) = (made.op.name, made.inputs.clone());
+        match (name, &inputs[..]) {
+            ("mul" | "div", [x, y]) if self.summed_factor(*y) => {
+                let mean = self.over_batch(*x)?;
+                return self.op(name, &[mean, *y], Attrs::none());
+            }
+            ("mul", [x, y]) if self.summed_factor(*x) => {
+                let mean = self.over_batch(*y)?;
+                return self.op(name, &[*x, mean], Attrs::none());
+            }
+            ("neg", [x]) if self.has_factor(*x) => {
+                let mean = self.over_batch(*x)?;
+                return self.op(name, &[mean], Attrs::none());
+            }
+            ("add" | "sub", [x, y]) if self.has_factor(*x) || self.has_factor(*y) => {
+                let (x, y) = (self.over_batch(*x)?, self.over_batch(*y)?);
+                return self.op(name, &[x, y], Attrs::none());
+            }
+            _ => {}
         }
         let total = self.op("batch_sum", &[node], Attrs::none())?;
         self.mean_of_batch(total)
+    }
+
+    /// Whether a value is the same for all examples and comes from a sum over them.
+    fn summed_factor(&self, node: NodeId) -> bool {
+        let graph = &self.g.b.graph;
+        if graph[node].level == Level::Each {
+            return false;
+        }
+        let mut seen = BTreeSet::from([node]);
+        let mut open = vec![node];
+        while let Some(id) = open.pop() {
+            if graph[id].op.name == "batch_sum" {
+                return true;
+            }
+            // What stands before a sum may be large, and is of no interest.
+            open.extend(graph[id].inputs.iter().filter(|input| seen.insert(**input)));
+        }
+        false
+    }
+
+    /// Whether such a factor can be taken out of a value, also of a term of it.
+    fn has_factor(&self, node: NodeId) -> bool {
+        let made = &self.g.b.graph[node];
+        match (made.op.name, &made.inputs[..]) {
+            ("mul", [x, y]) => self.summed_factor(*x) || self.summed_factor(*y),
+            ("div", [_, y]) => self.summed_factor(*y),
+            ("neg", [x]) => self.has_factor(*x),
+            ("add" | "sub", [x, y]) => self.has_factor(*x) || self.has_factor(*y),
+            _ => false,
+        }
     }
 }
 
