@@ -49,7 +49,8 @@ impl Problem {
     fn new<S: AsRef<str>>(stages: &[S]) -> Problem {
         let mut text = MODEL.to_string();
         for (i, statements) in stages.iter().map(AsRef::as_ref).enumerate() {
-            let objective = if statements.contains("minimize") { "" } else { "minimize Net(0 * mean(digits.image))" };
+            let objective =
+                if statements.contains("minimize") { "" } else { "minimize Net(0 * mean(digits.image))" };
             let batch = if statements.contains("batch") { "" } else { "batch 2 from digits.train in order" };
             text += &format!("train s{i} {{\n{batch}\n{objective}\n{statements}\n}}\n");
         }
@@ -71,7 +72,8 @@ impl Problem {
         let stage = self.stage(number);
         let machine = MachineOptions { threads: 2, interpret, optimize: true };
         let size = stage.batches[0].size;
-        let mut task = Task::new(&step_of(stage, &self.types), &self.types, size, &machine).expect("it compiles");
+        let mut task =
+            Task::new(&step_of(stage, &self.types), &self.types, size, &machine).expect("it compiles");
         let start = Moment { seed: 0, step: 0, example: 0, batch: 1 };
         let mut variables = if interpret {
             Variables::Interpreted(Session::initial(&experiment.variables, start))

@@ -1,7 +1,7 @@
-"""Makes `optimizers.txt`: what the optimizers of Keras and PyTorch do in float64, five steps on a small problem.
+"""Makes `optimizers.txt`: what the optimizers of Keras and PyTorch do in float64, eight steps on a small problem.
 
 For each case a line: the spec's optimizer, then for the vector, the matrix and the kernel the sum of its elements times
-sin(1 + i), after the first and after the fifth step. Cases that neither library has follow the paper's formula, in
+sin(1 + i), after the first and after the eighth step. Cases that neither library has follow the paper's formula, in
 NumPy. Run by hand: `KERAS_BACKEND=torch python optimizers.py > optimizers.txt`.
 """
 import numpy as np
@@ -29,7 +29,7 @@ def shown(ps):
 
 def line(name, run):
     ps, first = [p.copy() for p in START], None
-    for step in range(1, 6):
+    for step in range(1, 9):
         ps = run(step, ps, gradients(ps))
         first = first or shown(ps)
     print(name, *(f"{v:.10f}" for v in first + shown(ps)), sep=" | ")
@@ -90,10 +90,10 @@ def lamb(s, step, p, g):
     return p - 0.1 * np.linalg.norm(p.reshape(-1)) / np.linalg.norm(u.reshape(-1)) * u
 
 
-def lars(decay, momentum, coefficient):
+def lars(lr, decay=0, momentum=0.9, coefficient=1e-3):
     def update(s, step, p, g):
         norm = lambda x: np.linalg.norm(x.reshape(-1))
-        rate = 0.5 * coefficient * norm(p) / (norm(g) + decay * norm(p))
+        rate = lr * coefficient * norm(p) / (norm(g) + decay * norm(p))
         s["v"] = momentum * s.get("v", 0) + rate * (g + decay * p)
         return p - s["v"]
 
@@ -174,8 +174,10 @@ of_formula("adafactor(lr: 0.8, relative_step: false)", adafactor_free)
 of_keras("lamb", K.Lamb())
 of_keras("lamb(lr: 0.1, beta_1: 0.8, beta_2: 0.9, epsilon: 0.01)", K.Lamb(0.1, 0.8, 0.9, 0.01))
 of_formula("lamb(lr: 0.1, weight_decay: 0.2)", lamb)
-of_formula("lars(lr: 0.5)", lars(0, 0.9, 1e-3))
-of_formula("lars(lr: 0.5, momentum: 0.5, weight_decay: 0.3, trust_coefficient: 0.1)", lars(0.3, 0.5, 0.1))
+of_formula("lars", lars(0.1))
+of_formula("lars(lr: 0.5)", lars(0.5))
+of_formula("lars(lr: 0.5, momentum: 0.5, weight_decay: 0.3, trust_coefficient: 0.1)", lars(0.5, 0.3, 0.5, 0.1))
+of_formula("muon", lambda *a: muon(*a, lr=1e-3))
 of_formula("muon(lr: 0.1)", muon)
 of_formula("muon(lr: 0.1, momentum: 0.5, nesterov: false)", lambda *a: muon(*a, momentum=0.5, nesterov=False))
 of_formula("muon(lr: 0.1, ns_steps: 2, rms_rate: 0.5)", lambda *a: muon(*a, steps=2, rate=0.5))
@@ -188,7 +190,7 @@ check = keras.Variable(START[1])
 theirs = K.Muon(0.1)
 theirs.build([check])
 state, ours = {}, START[1].copy()
-for step in range(1, 6):
+for step in range(1, 9):
     g = (1 + np.arange(8.0).reshape(4, 2) / 4) * (ours - np.sin(5 * np.arange(8.0).reshape(4, 2)))
     theirs.apply([torch.tensor(g)], [check])
     ours = muon(state, step, ours, g)
