@@ -2,7 +2,8 @@
 //! `golden`: numbers of other frameworks; `graphs`: random graphs and what passes do to small ones; `kernels`: hand-written kernels; `models`: the
 //! experiments that ship with the project; `ops`: every operation; `plan`: what the planner makes of small
 //! graphs; `readers`: data in every state; `reference`: training against the f64 evaluator; `stages`: every
-//! form of one model; `tidy`: the rules of the house; `train`: what stands around the kernels of a step.
+//! form of one model; `tidy`: the rules of the house; `train`: what stands around the kernels of a step;
+//! `updates`: what optimizers, schedules and the statements about gradients do to parameters.
 
 mod cli;
 mod exec;
@@ -18,3 +19,4 @@ mod reference;
 mod stages;
 mod tidy;
 mod train;
+mod updates;
