@@ -14,7 +14,9 @@ const FIELDS: &[&str] = &["tokens", "next", "vocab"];
 
 fn split_names(clause: &DataClause) -> Vec<(&str, Span)> {
     match clause {
-        DataClause::Split { parts, .. } => parts.iter().map(|(name, _)| (name.name.as_str(), name.span)).collect(),
+        DataClause::Split { parts, .. } => {
+            parts.iter().map(|(name, _)| (name.name.as_str(), name.span)).collect()
+        }
         DataClause::Field { .. } | DataClause::Tokens { .. } | DataClause::Window { .. } => Vec::new(),
     }
 }
@@ -45,7 +47,11 @@ impl<'a> Checker<'a> {
             Err(c.report(problem.help(help)))
         };
         let Some((cut, _)) = lines.tokens else {
-            return missing(self, "tokens", "add `tokens chars`, `tokens words(size: 5000)` or `tokens bpe(size: 1000)`");
+            return missing(
+                self,
+                "tokens",
+                "add `tokens chars`, `tokens words(size: 5000)` or `tokens bpe(size: 1000)`",
+            );
         };
         let Some((size, stride, _)) = lines.window else {
             return missing(self, "window", "add `window 64`: how many tokens an example has");
@@ -65,7 +71,8 @@ impl<'a> Checker<'a> {
         for (name, span) in data.clauses.iter().flat_map(split_names) {
             if FIELDS.contains(&name) {
                 let title = format!("a split of a text cannot be named `{name}`");
-                let _ = self.error_at::<()>(span, "defined-twice", title, "each text has a field of this name");
+                let _ =
+                    self.error_at::<()>(span, "defined-twice", title, "each text has a field of this name");
                 failed = true;
             }
         }
@@ -150,7 +157,12 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn vocabulary_size(&mut self, expr: &'a Expr, what: &str, given: &Option<(Value<'a>, Span)>) -> Eval<usize> {
+    fn vocabulary_size(
+        &mut self,
+        expr: &'a Expr,
+        what: &str,
+        given: &Option<(Value<'a>, Span)>,
+    ) -> Eval<usize> {
         let Some((value, span)) = given else {
             let title = format!("`{what}` needs a size");
             let problem = self.problem_at(expr.span, "missing-argument", title, "how many tokens at most?");

@@ -76,8 +76,9 @@ pub fn counts(rows: usize, shares: &[(String, Share)], unit: &str) -> Result<Vec
                 at(fractions, rows) - start
             }
             Share::Fraction(part) => {
-                return Err(refuse(format!("split `{name}` has a share of {part}"))
-                    .help(format!("a share is a number of {unit}, or a part above 0 and at most 1, such as 80%")));
+                return Err(refuse(format!("split `{name}` has a share of {part}")).help(format!(
+                    "a share is a number of {unit}, or a part above 0 and at most 1, such as 80%"
+                )));
             }
         });
     }
@@ -91,7 +92,8 @@ pub fn counts(rows: usize, shares: &[(String, Share)], unit: &str) -> Result<Vec
     }
     match shares.iter().zip(&counts).find(|(_, count)| **count == 0) {
         Some(((name, _), _)) => {
-            Err(refuse(format!("split `{name}` gets none of the {rows} {unit}")).help("give it a larger share"))
+            Err(refuse(format!("split `{name}` gets none of the {rows} {unit}"))
+                .help("give it a larger share"))
         }
         None => Ok(counts),
     }

@@ -117,12 +117,10 @@ fn not_a_statement(stop: &Stop, token: Token) -> Diagnostic {
     }
     let list = place.keywords().iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     match place {
-        Place::Data => {
-            diagnostic.help(
+        Place::Data => diagnostic.help(
             "a line here is `split train: 80%, test: 20%`, `name: type = column(...)` in a table, or \
              `tokens chars` and `window 64` in a text",
-        )
-        }
+        ),
         _ => diagnostic.help(format!("statements {} start with {list}", place.name())),
     }
 }

@@ -38,7 +38,8 @@ pub fn train<'a>(texts: impl Iterator<Item = &'a str>, most: usize) -> Vec<Pair>
         }
     }
     // Counts in the heap may be old; they are only right if the table says the same.
-    let mut heap: BinaryHeap<(i64, Reverse<Pair>)> = pairs.iter().map(|(pair, n)| (*n, Reverse(*pair))).collect();
+    let mut heap: BinaryHeap<(i64, Reverse<Pair>)> =
+        pairs.iter().map(|(pair, n)| (*n, Reverse(*pair))).collect();
     let mut merges = Vec::new();
     while BYTES as usize + merges.len() < most {
         let Some((count, Reverse(pair))) = heap.pop() else { break };
@@ -54,6 +55,7 @@ pub fn train<'a>(texts: impl Iterator<Item = &'a str>, most: usize) -> Vec<Pair>
         }
         let token = BYTES + merges.len() as u32;
         merges.push(pair);
+        let mut grown: HashSet<Pair> = HashSet::new();
         for number in places.remove(&pair).unwrap_or_default() {
             let (word, count) = &mut words[number as usize];
             let before = std::mem::take(word);
@@ -64,12 +66,12 @@ pub fn train<'a>(texts: impl Iterator<Item = &'a str>, most: usize) -> Vec<Pair>
             for new in word.windows(2) {
                 let new = (new[0], new[1]);
                 *pairs.entry(new).or_default() += *count;
-                if places.entry(new).or_default().insert(number) {
-                    heap.push((pairs[&new], Reverse(new)));
-                }
+                places.entry(new).or_default().insert(number);
+                grown.insert(new);
             }
         }
         pairs.remove(&pair);
+        heap.extend(grown.into_iter().filter_map(|pair| Some((*pairs.get(&pair)?, Reverse(pair)))));
     }
     merges
 }

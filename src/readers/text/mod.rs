@@ -61,9 +61,9 @@ pub fn text(spec: &TextSpec) -> Result<Table, DataError> {
     let mut tokens: Vec<i32> = Vec::new();
     let mut ends = Vec::new();
     for (_, part) in &parts {
-        vocabulary.encode(part, &mut tokens).map_err(|c| {
-            DataError::new(format!("{file}: the character {c:?} has no token"))
-        })?;
+        vocabulary
+            .encode(part, &mut tokens)
+            .map_err(|c| DataError::new(format!("{file}: the character {c:?} has no token")))?;
         ends.push(tokens.len());
     }
     if u32::try_from(tokens.len()).is_err() {

@@ -20,7 +20,8 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
 fn word_length(text: &str) -> usize {
     let mut characters = text.char_indices().peekable();
     while let Some((at, c)) = characters.next() {
-        let inner = matches!(c, '\'' | '’' | '-') && characters.peek().is_some_and(|(_, c)| c.is_alphanumeric());
+        let inner =
+            matches!(c, '\'' | '’' | '-') && characters.peek().is_some_and(|(_, c)| c.is_alphanumeric());
         if !c.is_alphanumeric() && !inner {
             return at;
         }
@@ -33,7 +34,8 @@ pub fn joined<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut out = String::new();
     for word in words {
         let first = word.chars().next().unwrap_or(' ');
-        let tight = matches!(first, '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '\n' | '\'' | '’' | '%');
+        let tight =
+            matches!(first, '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '\n' | '\'' | '’' | '%');
         let opens = out.is_empty() || out.ends_with(['\n', '(', '[', '{', '\'', '’']);
         if !tight && !opens {
             out.push(' ');
@@ -83,7 +85,13 @@ fn chunk_length(text: &str) -> usize {
     let end = match run(0) {
         end if !text.starts_with(char::is_whitespace) => end,
         // The last blank of a run belongs to what follows.
-        end if end < text.len() && text[..end].ends_with(' ') => if end > 1 { end - 1 } else { run(1) },
+        end if end < text.len() && text[..end].ends_with(' ') => {
+            if end > 1 {
+                end - 1
+            } else {
+                run(1)
+            }
+        }
         end => end,
     };
     text.floor_char_boundary(end.min(CHUNK))
@@ -96,7 +104,10 @@ mod tests {
     #[test]
     fn words_and_signs() {
         let found: Vec<&str> = words("Don't  stop, well-known 3rd\nline -- 'so'").collect();
-        assert_eq!(found, ["Don't", "stop", ",", "well-known", "3rd", "\n", "line", "-", "-", "'", "so", "'"]);
+        assert_eq!(
+            found,
+            ["Don't", "stop", ",", "well-known", "3rd", "\n", "line", "-", "-", "'", "so", "'"]
+        );
         assert_eq!(joined(words("In (the) end, all\nis well.")), "In (the) end, all\nis well.");
     }
 
