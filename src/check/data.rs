@@ -14,7 +14,7 @@ use crate::syntax::ast::{Arg, Data, ExprKind, Item};
 use crate::ty::Type;
 
 /// What `data NAME = ...` may start with.
-const READERS: &[&str] = &["mnist", "csv", "idx"];
+const READERS: &[&str] = &["mnist", "csv", "idx", "text"];
 
 impl<'a> Checker<'a> {
     /// The table of a `data` item, read now if it has not been.
@@ -55,7 +55,7 @@ impl<'a> Checker<'a> {
         let Some((reader, span, args)) = call else {
             let problem = self
                 .problem_at(data.source.span, "not-data", "this is no source of data", "here")
-                .help("`mnist()`, `csv(\"FILE\")` or `idx(images: \"FILE\", labels: \"FILE\")`");
+                .help("`mnist()`, `csv(\"FILE\")`, `text(\"FILE\")` or `idx(images: \"FILE\", labels: \"FILE\")`");
             return Err(self.report(problem));
         };
         match reader {
@@ -64,6 +64,7 @@ impl<'a> Checker<'a> {
                 self.mnist(data, args)
             }
             "csv" => self.csv(data, args),
+            "text" => self.text(data, args),
             "idx" => {
                 self.no_clauses(data)?;
                 self.idx(data, args)
@@ -88,7 +89,12 @@ impl<'a> Checker<'a> {
         use crate::syntax::ast::DataClause;
         match data.clauses.first() {
             None => Ok(()),
-            Some(DataClause::Field { span, .. } | DataClause::Split { span, .. }) => {
+            Some(
+                DataClause::Field { span, .. }
+                | DataClause::Split { span, .. }
+                | DataClause::Tokens { span, .. }
+                | DataClause::Window { span, .. },
+            ) => {
                 let title = format!("the fields and splits of `{}` are given by its source", data.name.name);
                 self.error_at(*span, "no-effect", title, "this would have no effect")
             }

@@ -35,22 +35,14 @@ impl<'a> Checker<'a> {
                     }
                 }
                 DataClause::Split { parts, span } => {
-                    if !splits.is_empty() {
-                        let _ = self.error_at::<()>(
-                            *span,
-                            "given-twice",
-                            "`split` is given twice",
-                            "the second time",
-                        );
-                        failed = true;
-                    }
-                    for (name, share) in parts {
-                        failed |= self.twice(&mut names, name).is_err();
-                        match self.share(share) {
-                            Ok(share) => splits.push((name.name.clone(), share)),
-                            Err(Reported) => failed = true,
-                        }
-                    }
+                    failed |= self.splits(parts, *span, &mut names, &mut splits).is_err();
+                }
+                DataClause::Tokens { span, .. } | DataClause::Window { span, .. } => {
+                    let problem = self
+                        .problem_at(*span, "no-effect", "a table is not one text", "this is for `text(..)`")
+                        .help("a column of texts is a field: `body: index<vocab>[40] = words(column(\"text\"), size: 5000, pad: 40)`");
+                    self.report(problem);
+                    failed = true;
                 }
             }
         }
@@ -75,6 +67,29 @@ impl<'a> Checker<'a> {
         };
         self.declared_types(data, &table)?;
         Ok(table)
+    }
+
+    /// `split train: 80%, test: 20%`
+    pub fn splits(
+        &mut self,
+        parts: &'a [(Ident, Expr)],
+        span: Span,
+        names: &mut Vec<&'a Ident>,
+        splits: &mut Vec<(String, Share)>,
+    ) -> Eval<()> {
+        let mut done = Ok(());
+        if !splits.is_empty() {
+            done = self.error_at(span, "given-twice", "`split` is given twice", "the second time");
+        }
+        for (name, share) in parts {
+            let new = self.twice(names, name);
+            match self.share(share) {
+                Ok(share) => splits.push((name.name.clone(), share)),
+                Err(Reported) => done = Err(Reported),
+            }
+            done = done.and(new);
+        }
+        done
     }
 
     /// Reports a name that a field or split of the same data has already.

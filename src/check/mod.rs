@@ -12,6 +12,7 @@ mod call;
 mod checker;
 mod data;
 mod data_csv;
+mod data_text;
 mod describe;
 mod docs;
 mod expr;

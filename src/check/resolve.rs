@@ -96,6 +96,15 @@ impl<'a> Names<'_, 'a> {
                 for clause in &data.clauses {
                     match clause {
                         DataClause::Field { value, .. } => self.data_expr(value),
+                        DataClause::Tokens { value, .. } => {
+                            if let ExprKind::Call { args, .. } = &value.kind {
+                                args.iter().for_each(|arg| self.expr(&arg.value));
+                            }
+                        }
+                        DataClause::Window { size, stride, .. } => {
+                            self.expr(size);
+                            stride.iter().for_each(|stride| self.expr(stride));
+                        }
                         DataClause::Split { parts, .. } => {
                             for (_, share) in parts {
                                 self.expr(share);

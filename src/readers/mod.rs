@@ -7,12 +7,16 @@ pub mod mnist;
 pub mod safetensors;
 pub mod splits;
 pub mod table;
+pub mod text;
+mod utf8;
 
 pub use csv::{Columns, CsvField, CsvKind, CsvSpec, csv};
 pub use idx::{IdxField, IdxKind, IdxSpec, Source, idx};
 pub use mnist::mnist;
 pub use splits::Share;
 pub use table::{DataError, Field, Rows, Split, Table, Values};
+pub use text::vocabulary::{Cut, Vocabulary};
+pub use text::{TextSpec, text};
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {

@@ -27,7 +27,7 @@ pub fn divide(rows: usize, shares: &[(String, Share)], seed: u64) -> Result<Vec<
     if shares.is_empty() {
         return Ok(vec![Split { name: "all".to_string(), rows: Rows::Range(0..rows) }]);
     }
-    let counts = counts(rows, shares)?;
+    let counts = counts(rows, shares, "rows")?;
     let mut order: Vec<u32> = (0..rows).map(|row| row as u32).collect();
     shuffle(&mut order, Generator::new(seed, SPLIT_STREAM, 0, 0));
     let mut rest = order.as_slice();
@@ -55,8 +55,11 @@ fn refuse(message: String) -> DataError {
     DataError { exit: Exit::Spec, ..DataError::new(message) }
 }
 
-/// How many rows each share is; their sum is at most `rows`.
-fn counts(rows: usize, shares: &[(String, Share)]) -> Result<Vec<usize>, DataError> {
+/// How many rows (or what else `unit` names) each share is; their sum is at most `rows`.
+///
+/// # Errors
+/// As [`divide`].
+pub fn counts(rows: usize, shares: &[(String, Share)], unit: &str) -> Result<Vec<usize>, DataError> {
     let mut names = HashSet::new();
     let mut counts = Vec::new();
     let mut fractions = 0.0;
@@ -73,8 +76,9 @@ fn counts(rows: usize, shares: &[(String, Share)]) -> Result<Vec<usize>, DataErr
                 at(fractions, rows) - start
             }
             Share::Fraction(part) => {
-                return Err(refuse(format!("split `{name}` has a share of {part}"))
-                    .help("a share is a number of rows, or a part above 0 and at most 1, such as 80%"));
+                return Err(refuse(format!("split `{name}` has a share of {part}")).help(format!(
+                    "a share is a number of {unit}, or a part above 0 and at most 1, such as 80%"
+                )));
             }
         });
     }
@@ -84,11 +88,12 @@ fn counts(rows: usize, shares: &[(String, Share)]) -> Result<Vec<usize>, DataErr
     }
     let total = counts.iter().fold(0usize, |sum, count| sum.saturating_add(*count));
     if total > rows {
-        return Err(refuse(format!("the splits ask for {total} rows; the data has {rows}")));
+        return Err(refuse(format!("the splits ask for {total} {unit}; the data has {rows}")));
     }
     match shares.iter().zip(&counts).find(|(_, count)| **count == 0) {
         Some(((name, _), _)) => {
-            Err(refuse(format!("split `{name}` gets none of the {rows} rows")).help("give it a larger share"))
+            Err(refuse(format!("split `{name}` gets none of the {rows} {unit}"))
+                .help("give it a larger share"))
         }
         None => Ok(counts),
     }

@@ -1,5 +1,8 @@
 //! Tables: rows of typed fields in memory, with named splits.
 
+use std::sync::Arc;
+
+use super::text::vocabulary::Vocabulary;
 use crate::base::Exit;
 use crate::ty::{DType, Shape};
 
@@ -31,8 +34,10 @@ pub struct Field {
     pub dtype: DType,
     /// Shape of one row's value.
     pub shape: Shape,
-    /// All rows, one after the other.
+    /// All rows.
     pub values: Values,
+    /// What its indices stand for, where they are tokens of text.
+    pub vocabulary: Option<Arc<Vocabulary>>,
 }
 
 /// The elements of a column.
@@ -49,6 +54,13 @@ pub enum Values {
     F32(Vec<f32>),
     /// Indices, each checked to lie below the bound of the field's type.
     I32(Vec<i32>),
+    /// Windows over a row of indices: that of row `r` begins at `r + shift`.
+    Windows {
+        /// The indices, shared by the fields that look at them.
+        tokens: Arc<Vec<i32>>,
+        /// How far the windows are moved.
+        shift: usize,
+    },
 }
 
 /// A named part of a table.
@@ -67,6 +79,17 @@ pub enum Rows {
     Range(std::ops::Range<usize>),
     /// These.
     List(Vec<u32>),
+    /// Windows over a text: rows at equal distances, which all may be moved by the same number of rows.
+    Windows {
+        /// The first.
+        start: usize,
+        /// How many.
+        count: usize,
+        /// From one to the next.
+        stride: usize,
+        /// By how much at most they may be moved.
+        slack: usize,
+    },
 }
 
 impl Rows {
@@ -75,6 +98,15 @@ impl Rows {
         match self {
             Rows::Range(range) => range.len(),
             Rows::List(list) => list.len(),
+            Rows::Windows { count, .. } => *count,
+        }
+    }
+
+    /// By how many rows at most all of them may be moved: shuffled epochs begin at a place of their own.
+    pub fn slack(&self) -> usize {
+        match self {
+            Rows::Range(_) | Rows::List(_) => 0,
+            Rows::Windows { slack, .. } => *slack,
         }
     }
 
@@ -88,6 +120,7 @@ impl Rows {
         match self {
             Rows::Range(range) => range.start + i,
             Rows::List(list) => list[i] as usize,
+            Rows::Windows { start, stride, .. } => start + i * stride,
         }
     }
 }

@@ -114,6 +114,22 @@ pub enum DataClause {
         /// The whole line.
         span: Span,
     },
+    /// `tokens words(size: 5000)`
+    Tokens {
+        /// What a token is.
+        value: Expr,
+        /// The whole line.
+        span: Span,
+    },
+    /// `window 64 stride 1`
+    Window {
+        /// How many tokens.
+        size: Expr,
+        /// From one window to the next.
+        stride: Option<Expr>,
+        /// The whole line.
+        span: Span,
+    },
 }
 
 /// `layer name(config...)(inputs...) -> type { body }`

@@ -63,6 +63,13 @@ impl Writer {
                         let ty = ty.as_ref().map(|t| format!(": {}", type_text(t))).unwrap_or_default();
                         w.labelled(&format!("field {}{ty}", name.name), value);
                     }
+                    DataClause::Tokens { value, .. } => w.labelled("tokens", value),
+                    DataClause::Window { size, stride, .. } => {
+                        w.labelled("window", size);
+                        if let Some(stride) = stride {
+                            w.labelled("stride", stride);
+                        }
+                    }
                     DataClause::Split { parts, .. } => {
                         for (name, share) in parts {
                             w.labelled(&format!("split {}", name.name), share);

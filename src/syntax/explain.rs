@@ -117,9 +117,10 @@ fn not_a_statement(stop: &Stop, token: Token) -> Diagnostic {
     }
     let list = place.keywords().iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     match place {
-        Place::Data => {
-            diagnostic.help("a line here is `split train: 80%, test: 20%` or `name: type = column(...)`")
-        }
+        Place::Data => diagnostic.help(
+            "a line here is `split train: 80%, test: 20%`, `name: type = column(...)` in a table, or \
+             `tokens chars` and `window 64` in a text",
+        ),
         _ => diagnostic.help(format!("statements {} start with {list}", place.name())),
     }
 }
@@ -406,6 +407,9 @@ fn plain(rule: Rule) -> Option<&'static str> {
         | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
+        tokens_clause | kw_tokens => "`tokens`",
+        window_clause | kw_window => "`window`",
+        kw_stride => "`stride`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
         | assign_stmt | seed_item | kw_seed => "a statement",
         EOI => "the end of the statement",

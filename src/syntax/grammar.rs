@@ -77,6 +77,9 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_seed
             | kw_data
             | kw_split
+            | kw_tokens
+            | kw_window
+            | kw_stride
             | kw_train
             | kw_param
             | kw_update

@@ -77,6 +77,14 @@ impl Builder {
             }
             return Ok(DataClause::Split { parts: shares, span });
         }
+        if rule == Rule::tokens_clause {
+            return Ok(DataClause::Tokens { value: self.operand(parts.take()?)?, span });
+        }
+        if rule == Rule::window_clause {
+            let size = self.chain(parts.take()?)?;
+            let stride = parts.next().map(|stride| self.chain(stride)).transpose()?;
+            return Ok(DataClause::Window { size, stride, span });
+        }
         let name = self.ident(&parts.take()?);
         let ty = self.maybe_type(&mut parts)?;
         Ok(DataClause::Field { name, ty, value: self.expr(parts.take()?)?, span })

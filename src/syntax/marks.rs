@@ -103,6 +103,8 @@ fn starts_statement(rule: Rule) -> bool {
             | seed_item
             | data_item
             | split_clause
+            | tokens_clause
+            | window_clause
             | field_clause
             | def_item
             | let_stmt

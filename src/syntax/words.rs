@@ -30,7 +30,7 @@ impl Place {
                 "save",
                 "seed",
             ],
-            Place::Data => &["split"],
+            Place::Data => &["split", "tokens", "window"],
             Place::Body => &["let", "param", "state", "update", "for", "if"],
         }
     }
@@ -58,7 +58,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 23] = [
+const NOT_YET: [(&str, &str); 21] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -74,8 +74,6 @@ const NOT_YET: [(&str, &str); 23] = [
     ("accumulate", "gradient accumulation"),
     ("scan", "recurrences"),
     ("yield", "recurrences"),
-    ("tokens", "text data"),
-    ("window", "text data"),
     ("where", "selecting rows of data"),
     ("take", "selecting rows of data"),
     ("without", "selecting rows of data"),

@@ -28,10 +28,10 @@ impl Order {
         order
     }
 
-    /// Shuffled (Fisher-Yates) for this epoch, from 0.
+    /// Shuffled (Fisher-Yates) for this epoch, from 0. Windows over a text begin at a place of the epoch's own.
     pub fn shuffled(rows: &Rows, seed: u64, epoch: u64) -> Order {
         let mut order = Order::in_order(rows);
-        order.shuffle(seed, epoch);
+        order.shuffle(rows.slack(), seed, epoch);
         order
     }
 
@@ -40,13 +40,19 @@ impl Order {
         self.rows.extend((0..rows.len()).map(|i| rows.row(i) as u32));
     }
 
-    fn shuffle(&mut self, seed: u64, epoch: u64) {
+    /// Moves the rows by up to `slack`, then changes their order.
+    fn shuffle(&mut self, slack: usize, seed: u64, epoch: u64) {
         let random = Generator::new(seed, ORDER_STREAM, epoch, 0);
-        for i in (1..self.rows.len()).rev() {
-            let draw = random.bits64(i as u64);
+        let below = |i: usize, count: usize| {
             // The high part of a 64 x 64 bit product: uniform to within 2^-32 for any table that fits memory.
-            let j = ((u128::from(draw) * (i as u128 + 1)) >> 64) as usize;
-            self.rows.swap(i, j);
+            ((u128::from(random.bits64(i as u64)) * count as u128) >> 64) as usize
+        };
+        if slack > 0 {
+            let moved = below(0, slack + 1) as u32;
+            self.rows.iter_mut().for_each(|row| *row += moved);
+        }
+        for i in (1..self.rows.len()).rev() {
+            self.rows.swap(i, below(i, i + 1));
         }
     }
 
@@ -106,7 +112,7 @@ impl<'a> Batches<'a> {
             if *known != Some(epoch) {
                 order.reset(rows);
                 if !batch.in_order {
-                    order.shuffle(self.seed.wrapping_add(i as u64), epoch);
+                    order.shuffle(rows.slack(), self.seed.wrapping_add(i as u64), epoch);
                 }
                 *known = Some(epoch);
             }
@@ -168,12 +174,18 @@ fn fill_floats(field: &Field, rows: &[u32], out: &mut [f32]) {
                 }
             }
             Values::F32(data) => out.copy_from_slice(&data[from..from + width]),
-            Values::I32(data) => {
-                for (o, value) in out.iter_mut().zip(&data[from..from + width]) {
-                    *o = *value as f32;
-                }
+            Values::I32(data) => floats(&data[from..from + width], out),
+            Values::Windows { tokens, shift } => {
+                let from = *row as usize + shift;
+                floats(&tokens[from..from + width], out);
             }
         }
+    }
+}
+
+fn floats(values: &[i32], out: &mut [f32]) {
+    for (o, value) in out.iter_mut().zip(values) {
+        *o = *value as f32;
     }
 }
 
@@ -192,6 +204,10 @@ fn fill_indices(field: &Field, rows: &[u32], out: &mut [i32]) {
                 for (o, value) in out.iter_mut().zip(&data[from..from + width]) {
                     *o = *value as i32;
                 }
+            }
+            Values::Windows { tokens, shift } => {
+                let from = *row as usize + shift;
+                out.copy_from_slice(&tokens[from..from + width]);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! What an experiment costs, before it runs: operations by layer, memory by class. What is counted here are
 //! the plans that the run then uses.
 
+use std::sync::Arc;
+
 use super::machine::{MachineOptions, plan_of};
 use super::run::step_of;
 use super::{loader, measure};
@@ -239,6 +241,15 @@ fn table(table: &Table) -> usize {
         Values::U8 { data, .. } => data.len(),
         Values::F32(data) => 4 * data.len(),
         Values::I32(data) => 4 * data.len(),
+        // Fields share their tokens.
+        Values::Windows { tokens, .. } => 4 * tokens.len(),
     };
-    table.fields.iter().map(|f| field(&f.values)).sum()
+    let shared = |i: usize| match &table.fields[i].values {
+        Values::Windows { tokens, .. } => table.fields[..i].iter().any(
+            |other| matches!(&other.values, Values::Windows { tokens: t, .. } if Arc::ptr_eq(t, tokens)),
+        ),
+        Values::U8 { .. } | Values::F32(_) | Values::I32(_) => false,
+    };
+    let own = table.fields.iter().enumerate().filter(|(i, _)| !shared(*i));
+    own.map(|(_, f)| field(&f.values)).sum()
 }

@@ -3,6 +3,7 @@
 mod csv;
 mod idx;
 mod safetensors;
+mod text;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

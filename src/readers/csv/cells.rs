@@ -137,7 +137,7 @@ impl<'a> Cells<'a> {
             DType::Index(bound) => constant.clone().map(|name| (name, bound as i64)),
             DType::F32 | DType::Bool => None,
         };
-        Ok((Field { name: self.field.name.clone(), dtype, shape, values }, constant))
+        Ok((Field { name: self.field.name.clone(), dtype, shape, values, vocabulary: None }, constant))
     }
 }
 

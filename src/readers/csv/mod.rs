@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use self::cells::{Cells, Problems};
 use super::splits::{self, Share};
-use super::{DataError, Rows, Table, gzip, hex};
+use super::{DataError, Rows, Table, gzip, hex, utf8};
 use crate::base::Exit;
 
 /// What to read, and as what.
@@ -89,7 +89,7 @@ pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
     let packed = gzip::read_file(&spec.path)?;
     let digest = hex(&Sha256::digest(&packed));
     let bytes = gzip::unpack(&file, packed)?;
-    let text = text(&file, &bytes)?;
+    let text = utf8::text(&file, &bytes)?;
     let mut reader = ::csv::ReaderBuilder::new()
         .has_headers(true)
         .flexible(true)
@@ -158,17 +158,6 @@ pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
     }
     table.splits = splits;
     Ok(table)
-}
-
-/// The bytes as text.
-fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, DataError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
-        DataError::new(format!("{file}: byte {} in line {line} is not UTF-8 text", error.valid_up_to()))
-            .help("save the file as UTF-8")
-    })?;
-    // Spreadsheets put a byte order mark in front.
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
 /// Counts lines. The reader's own count is that of the line where it began to look for a record, which may be

@@ -165,7 +165,10 @@ fn join(field: &IdxField, parts: Vec<Part>) -> Result<(Field, Option<(String, i6
             (DType::Index(bound), Values::I32(indices), constant)
         }
     };
-    Ok((Field { name: field.name.clone(), dtype, shape: Shape::of(&shape), values }, constant))
+    Ok((
+        Field { name: field.name.clone(), dtype, shape: Shape::of(&shape), values, vocabulary: None },
+        constant,
+    ))
 }
 
 /// Bytes stay bytes where all files have them.
