@@ -12,6 +12,7 @@ mod dce;
 mod decompose;
 pub mod guard;
 pub mod plan;
+mod region;
 mod rewrite;
 mod simplify;
 mod winograd;
@@ -44,6 +45,7 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &simplify::PASS,
     &dce::PASS,
+    &region::PASS,
     &conv_pool::PASS,
     &winograd::PASS,
     &copies::PASS,
