@@ -2,10 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, SpecArgs, Stopped, terminal};
+use super::{Outcome, PassArgs, SpecArgs, Stopped, terminal};
 use crate::base::{Diagnostic, Exit};
 use crate::driver::{self, Form};
-use crate::train::MachineOptions;
 
 /// Arguments of `nnc emit`.
 #[derive(Debug, Args)]
@@ -18,9 +17,8 @@ pub struct EmitArgs {
     /// The train stage to show [default: the first]
     #[arg(long, value_name = "NAME")]
     of: Option<String>,
-    /// Compile without the optimising passes
-    #[arg(long)]
-    no_passes: bool,
+    #[command(flatten)]
+    passes: PassArgs,
 }
 
 /// The forms that can be printed.
@@ -78,7 +76,7 @@ pub fn emit(args: &EmitArgs) -> Outcome {
         };
         return Err(Stopped::from(Diagnostic::error("no-stage", title).exit(Exit::Usage)));
     };
-    let options = MachineOptions { threads: 1, interpret: false, optimize: !args.no_passes };
+    let options = args.passes.options(1);
     let text = driver::emit(experiment, stage, &checked.sources, form, &options)
         .map_err(|d| Stopped::at(&checked.sources, vec![d]))?;
     terminal::text(&text);

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Outcome, SpecArgs, Stopped, terminal};
 use crate::base::{Diagnostic, Exit};
 use crate::driver;
+use crate::passes::Off;
 use crate::train::MachineOptions;
 use crate::train::gradcheck::{self, Checked, Options};
 
@@ -33,7 +34,7 @@ pub fn gradcheck(args: &GradcheckArgs) -> Outcome {
     let checked = args.spec.check()?;
     let Some(experiment) = &checked.experiment else { return Ok(Exit::Spec) };
     let at = |problem: Diagnostic| Stopped::at(&checked.sources, vec![problem]);
-    let options = MachineOptions { threads: 1, interpret: true, optimize: false };
+    let options = MachineOptions { threads: 1, interpret: true, optimize: false, off: Off::NONE };
     let variables = driver::variables(experiment, &options, None)
         .map_err(|problems| Stopped::at(&checked.sources, problems))?;
     let elements = if args.elements == 0 { usize::MAX } else { args.elements };

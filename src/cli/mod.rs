@@ -17,11 +17,13 @@ mod trained;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::base::{Diagnostic, Exit, Sources};
 use crate::check::{CheckOptions, Checked};
 use crate::driver;
+use crate::passes::{self, Off};
 use crate::train::MachineOptions;
 
 /// A compiler for machine-learning experiments written as one text file.
@@ -78,16 +80,35 @@ struct CodeArgs {
     /// Threads; results do not depend on their number [default: the machine's cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
+    #[command(flatten)]
+    passes: PassArgs,
+}
+
+/// Which passes run.
+#[derive(Debug, Args)]
+struct PassArgs {
     /// Compile without the optimising passes
     #[arg(long)]
     no_passes: bool,
+    /// Compile without this pass; may be given several times
+    #[arg(long, value_name = "PASS", value_parser = PossibleValuesParser::new(passes::optional()))]
+    #[arg(conflicts_with = "no_passes")]
+    off: Vec<String>,
+}
+
+impl PassArgs {
+    /// For compiled code with this many threads.
+    fn options(&self, threads: usize) -> MachineOptions {
+        let off = self.off.iter().fold(Off::NONE, |off, name| off.and(name));
+        MachineOptions { threads, interpret: false, optimize: !self.no_passes, off }
+    }
 }
 
 impl CodeArgs {
     fn options(&self) -> MachineOptions {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = self.threads.map_or(cores, usize::from);
-        MachineOptions { threads, interpret: false, optimize: !self.no_passes }
+        self.passes.options(threads)
     }
 }
 
@@ -97,7 +118,7 @@ struct MachineArgs {
     #[command(flatten)]
     code: CodeArgs,
     /// Run the 64-bit reference evaluator instead of compiled code (slow)
-    #[arg(long, conflicts_with_all = ["threads", "no_passes"])]
+    #[arg(long, conflicts_with_all = ["threads", "no_passes", "off"])]
     interpret: bool,
 }
 

@@ -24,6 +24,9 @@ pub struct Part {
     pub workers: usize,
 }
 
+/// Columns that stay together where columns are dealt out to workers.
+pub const COLUMNS: usize = 64;
+
 /// More loops than a product ever has around it.
 const DEPTH: usize = 16;
 
@@ -41,22 +44,26 @@ impl Product {
         })
     }
 
-    /// Runs all or a part of the rows at one tile.
+    /// Runs all or a part of it at one tile: a part of the rows, or of the columns where the rows are the
+    /// examples. So what a worker reads of a layer's weights is its own part of them.
     pub fn run(&self, frame: &Frame, part: Part, scratch: &mut kernels::Scratch) {
-        let [m, n, k] = self.sizes.map(|size| frame.count(size));
-        // Rows in steps of 16, so that a part is made of whole register tiles.
-        let share = m.div_ceil(part.workers).next_multiple_of(16);
-        let (from, to) = if part.workers == 1 {
-            (0, m)
-        } else {
-            ((part.worker * share).min(m), ((part.worker + 1) * share).min(m))
-        };
-        if from == to {
-            return;
-        }
+        let mut counts = self.sizes.map(|size| frame.count(size));
         let mut bases = self.places.map(|place| frame.address(&place).cast::<f32>());
-        for side in [0, 2] {
-            bases[side] = bases[side].wrapping_offset(from as isize * self.strides[side][0]);
+        if part.workers > 1 {
+            let columns = usize::from(matches!(self.sizes[0], Extent::Examples(_)));
+            // In steps that whole register tiles make up.
+            let grain = [16, COLUMNS][columns];
+            let all = counts[columns];
+            let share = all.div_ceil(part.workers).next_multiple_of(grain);
+            let (from, to) = ((part.worker * share).min(all), ((part.worker + 1) * share).min(all));
+            counts[columns] = to - from;
+            for side in [columns, 2] {
+                bases[side] = bases[side].wrapping_offset(from as isize * self.strides[side][columns]);
+            }
+        }
+        let [m, n, k] = counts;
+        if m == 0 || n == 0 {
+            return;
         }
         let mut index = [0usize; DEPTH];
         let counts: [usize; DEPTH] =
@@ -70,7 +77,7 @@ impl Product {
                 }
                 adds |= steps[2] == 0 && i > 0;
             }
-            multiply([to - from, n, k], at, self.strides, adds, scratch);
+            multiply([m, n, k], at, self.strides, adds, scratch);
             let mut dim = self.outer.len();
             loop {
                 if dim == 0 {

@@ -174,7 +174,8 @@ pub struct Gemm {
     pub c: Matrix,
     /// Overwrite or add.
     pub mode: WriteMode,
-    /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase.
+    /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase, and its rows
+    /// are dealt out to the workers, or its columns where the rows are the examples.
     pub whole_batch: bool,
 }
 

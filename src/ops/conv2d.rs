@@ -247,7 +247,7 @@ fn weight_grad_reference(call: &RefCall) -> Array {
 /// Extents of images and weights over all settings: `(image, weights, windows, groups)`.
 fn samples() -> Vec<([usize; 3], [usize; 4], Windows, usize)> {
     let plain = Windows::default();
-    let padded = |n: usize| Windows { low: [n; 2], high: [n; 2], ..plain };
+    let padded = |n: usize| Windows { low: [n; 2], high: [n as i64; 2], ..plain };
     let stride = |n: usize| Windows { stride: [n; 2], ..plain };
     vec![
         ([1, 1, 1], [1, 1, 1, 1], plain, 1),
@@ -263,6 +263,7 @@ fn samples() -> Vec<([usize; 3], [usize; 4], Windows, usize)> {
         ([6, 6, 2], [3, 2, 2, 2], Windows { stride: [2, 3], low: [1, 0], high: [0, 2], ..plain }, 1),
         ([3, 3, 2], [2, 2, 2, 2], stride(5), 1),
         ([7, 7, 2], [3, 3, 2, 3], Windows { dilation: [2, 3], ..plain }, 1),
+        ([6, 7, 2], [3, 2, 2, 3], Windows { high: [-1, -2], ..plain }, 1),
         ([6, 7, 1], [3, 2, 1, 2], Windows { dilation: [2, 1], stride: [2, 1], ..padded(2) }, 1),
         ([4, 5, 4], [3, 3, 2, 6], padded(1), 2),
         ([5, 5, 3], [3, 3, 1, 3], Windows { stride: [2, 2], ..padded(1) }, 3),

@@ -162,7 +162,7 @@ type Setting = ([usize; 3], [usize; 4], Windows, [usize; 2]);
 
 fn samples() -> Vec<Setting> {
     let plain = Windows::default();
-    let padded = |n: usize| Windows { low: [n; 2], high: [n; 2], ..plain };
+    let padded = |n: usize| Windows { low: [n; 2], high: [n as i64; 2], ..plain };
     vec![
         ([3, 3, 1], [2, 2, 1, 1], plain, [2, 2]),
         ([8, 9, 1], [3, 3, 1, 32], plain, [2, 2]),

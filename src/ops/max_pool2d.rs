@@ -131,6 +131,7 @@ pub fn samples() -> Vec<([usize; 3], [usize; 2], Windows)> {
         ([5, 5, 2], [3, 3], Windows { stride: [2, 2], low: [1, 1], high: [1, 1], ..plain }),
         ([4, 5, 2], [2, 3], Windows { low: [0, 1], high: [1, 2], ..plain }),
         ([7, 7, 2], [2, 3], Windows { dilation: [3, 2], ..plain }),
+        ([6, 7, 2], [2, 2], Windows { stride: [2, 2], high: [-1, -3], ..plain }),
         ([1, 16, 3], [1, 4], Windows { stride: [1, 4], ..plain }),
     ]
 }

@@ -11,8 +11,8 @@ pub struct Windows {
     pub stride: [usize; 2],
     /// Rows and columns of padding before the input.
     pub low: [usize; 2],
-    /// Rows and columns of padding after the input.
-    pub high: [usize; 2],
+    /// Rows and columns of padding after the input; below 0 where windows leave out its last ones.
+    pub high: [i64; 2],
     /// Distance between the taps of a window.
     pub dilation: [usize; 2],
 }
@@ -31,8 +31,11 @@ pub const STRIDE: AttrSpec =
 pub const LOW: AttrSpec =
     AttrSpec { name: "low", kind: AttrKind::Ints, doc: "rows and columns of padding before the input" };
 /// The attribute for the padding after the input.
-pub const HIGH: AttrSpec =
-    AttrSpec { name: "high", kind: AttrKind::Ints, doc: "rows and columns of padding after the input" };
+pub const HIGH: AttrSpec = AttrSpec {
+    name: "high",
+    kind: AttrKind::Ints,
+    doc: "rows and columns of padding after the input; below 0: the last ones are left out",
+};
 /// The attribute for the distance between taps.
 pub const DILATION: AttrSpec =
     AttrSpec { name: "dilation", kind: AttrKind::Ints, doc: "distance between the taps of a window" };
@@ -42,6 +45,15 @@ const LARGEST: i64 = 1 << 31;
 
 /// Two numbers for rows and columns, of at least `least`.
 pub fn pair(attrs: &Attrs, name: &str, least: i64) -> Result<[usize; 2], Mismatch> {
+    Ok(between(attrs, name, least)?.map(|value| value as usize))
+}
+
+/// Two numbers for rows and columns, which may be below 0.
+fn signed(attrs: &Attrs, name: &str) -> Result<[i64; 2], Mismatch> {
+    between(attrs, name, -LARGEST)
+}
+
+fn between(attrs: &Attrs, name: &str, least: i64) -> Result<[i64; 2], Mismatch> {
     let values = attrs.get_ints(name);
     let [rows, columns] = values else {
         let message = format!("{name} has {} values; it takes two, for rows and columns", values.len());
@@ -55,7 +67,7 @@ pub fn pair(attrs: &Attrs, name: &str, least: i64) -> Result<[usize; 2], Mismatc
             ));
         }
     }
-    Ok([*rows as usize, *columns as usize])
+    Ok([*rows, *columns])
 }
 
 impl Windows {
@@ -64,7 +76,7 @@ impl Windows {
         Attrs::none()
             .sizes("stride", &self.stride)
             .sizes("low", &self.low)
-            .sizes("high", &self.high)
+            .ints("high", self.high)
             .sizes("dilation", &self.dilation)
     }
 
@@ -73,7 +85,7 @@ impl Windows {
         Ok(Windows {
             stride: pair(attrs, "stride", 1)?,
             low: pair(attrs, "low", 0)?,
-            high: pair(attrs, "high", 0)?,
+            high: signed(attrs, "high")?,
             dilation: pair(attrs, "dilation", 1)?,
         })
     }
@@ -113,7 +125,7 @@ impl Windows {
     /// That no window of a pool lies wholly in the padding.
     pub fn need_contents(&self, window: &Window) -> Result<(), Mismatch> {
         for axis in 0..2 {
-            let (low, high) = (self.low[axis] as i128, self.high[axis] as i128);
+            let (low, high) = (self.low[axis] as i128, self.high[axis].max(0) as i128);
             let span = self.span(axis, window.kernel[axis]);
             let reaches = low.max(high) < span && self.dilation[axis] <= window.input[axis];
             if low + high > 0 && !reaches {

@@ -318,11 +318,11 @@ impl View<'_> {
     }
 }
 
-/// The padding after the image with which there are as many windows as there are.
-fn high(window: &Window) -> [usize; 2] {
+/// The padding after the image with which there are as many windows as there are; below 0 where more would fit.
+fn high(window: &Window) -> [i64; 2] {
     [0, 1].map(|d| {
         let span = window.dilation[d] * (window.kernel[d] - 1) + 1;
         let needed = (window.output[d] - 1) * window.stride[d] + span;
-        needed.saturating_sub(window.input[d] + window.pad[d])
+        needed as i64 - window.input[d] as i64 - window.pad[d] as i64
     })
 }

@@ -12,6 +12,7 @@ mod dce;
 mod decompose;
 pub mod guard;
 pub mod plan;
+mod region;
 mod rewrite;
 mod simplify;
 mod winograd;
@@ -44,6 +45,7 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &simplify::PASS,
     &dce::PASS,
+    &region::PASS,
     &conv_pool::PASS,
     &winograd::PASS,
     &copies::PASS,
@@ -52,6 +54,39 @@ pub static PIPELINE: &[&Pass] = &[
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {
     PIPELINE.iter().find(|pass| pass.name == name).copied()
+}
+
+/// Optional passes that are left out, by their places in [`PIPELINE`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Off(u64);
+
+impl Off {
+    /// None: all passes run.
+    pub const NONE: Off = Off(0);
+
+    /// This pass, too, and each time it stands in the pipeline.
+    #[must_use]
+    pub fn and(self, name: &str) -> Off {
+        let named = PIPELINE.iter().enumerate().filter(|(_, pass)| pass.name == name);
+        Off(named.fold(self.0, |bits, (i, _)| bits | 1 << i))
+    }
+
+    /// The names.
+    pub fn names(self) -> Vec<&'static str> {
+        let off = PIPELINE.iter().enumerate().filter(|(i, _)| self.0 & (1 << i) != 0);
+        off.map(|(_, pass)| pass.name).collect()
+    }
+}
+
+/// The names of the passes that may be left out.
+pub fn optional() -> Vec<&'static str> {
+    let mut names: Vec<&str> = Vec::new();
+    for pass in PIPELINE.iter().filter(|pass| !pass.required) {
+        if !names.contains(&pass.name) {
+            names.push(pass.name);
+        }
+    }
+    names
 }
 
 /// Which passes run.

@@ -22,12 +22,17 @@ pub struct MachineOptions {
     pub interpret: bool,
     /// Run the optimising passes.
     pub optimize: bool,
+    /// But not these.
+    pub off: passes::Off,
 }
 
 impl MachineOptions {
     /// The passes that run.
     pub fn passes(&self) -> passes::Options {
-        if self.optimize { passes::Options::default() } else { passes::Options::bare() }
+        match self.optimize {
+            true => passes::Options { off: self.off.names().iter().map(ToString::to_string).collect() },
+            false => passes::Options::bare(),
+        }
     }
 }
 

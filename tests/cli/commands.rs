@@ -120,3 +120,27 @@ fn every_form_can_be_printed() {
     }
     at_home(&["emit", "models/mlp.nn", "--stage", "irr"]).exits(USAGE);
 }
+
+#[test]
+fn a_pass_that_is_left_out_does_nothing() {
+    let plan = |more: &[&str]| at_home(&[&["plan", "models/mnist_cnn.nn"], more].concat()).exits(OK).out;
+    let all = plan(&[]);
+    assert!(all.contains("Winograd: 16 products for 36"), "{all}");
+    let direct = plan(&["--off", "winograd"]);
+    assert!(direct.contains("Winograd's form is turned off") && !direct.contains("16 products"), "{direct}");
+    let dense = plan(&["--off", "winograd", "--off", "conv-pool"]);
+    assert!(!dense.contains("fused with bias"), "{dense}");
+    let emit = |more: &[&str]| {
+        at_home(&[&["emit", "models/mnist_cnn.nn", "--stage", "simplified"], more].concat()).exits(OK).out
+    };
+    assert!(emit(&[]).contains("conv_pool2d") && !emit(&["--off", "conv-pool"]).contains("conv_pool2d"));
+
+    let place = Place::tiny();
+    place.nnc(&["bench", "tiny.nn", "--off", "cse", "--steps", "2", "--warmup", "0"]).exits(OK);
+    place.nnc(&["run", "tiny.nn", "--off", "dce"]).exits(OK);
+    // What there is to leave out is said.
+    place.nnc(&["run", "tiny.nn", "--off", "nothing"]).exits(USAGE).says("winograd");
+    place.nnc(&["run", "tiny.nn", "--off", "decompose"]).exits(USAGE).says("possible values");
+    place.nnc(&["run", "tiny.nn", "--off", "cse", "--no-passes"]).exits(USAGE).says("cannot be used with");
+    place.nnc(&["run", "tiny.nn", "--off", "cse", "--interpret"]).exits(USAGE).says("cannot be used with");
+}

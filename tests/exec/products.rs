@@ -211,3 +211,48 @@ fn random_numbers_do_not_depend_on_tiles() {
     assert_eq!(first, numbers(2));
     assert!(first.iter().any(|x| *x != first[0]));
 }
+
+/// Over the whole batch a dense layer's columns are dealt out to the workers, its input gradient's too.
+#[test]
+fn a_dense_layer_over_the_whole_batch() {
+    for (inputs, outputs) in [(7, 10), (64, 96), (33, 300)] {
+        let mut b = Build::new(21, 8, 1);
+        let (x, w) = (b.f32(Arena::Inputs, &[inputs]), b.f32(Arena::Variables, &[inputs, outputs]));
+        let (y, dx) = (b.f32(Arena::Batch, &[outputs]), b.f32(Arena::Batch, &[inputs]));
+        let product = |n, k, a, b, c| Gemm {
+            outer: Vec::new(),
+            m: Extent::Examples(1),
+            n: Extent::Const(n),
+            k: Extent::Const(k),
+            a,
+            b,
+            c,
+            mode: WriteMode::Overwrite,
+            whole_batch: true,
+        };
+        let (row, back) = (matrix(y, outputs, 1), matrix(w, 1, outputs));
+        let forward = product(outputs, inputs, matrix(x, inputs, 1), matrix(w, outputs, 1), row.clone());
+        let backward = product(inputs, outputs, row, back, matrix(dx, inputs, 1));
+        for gemm in [forward, backward] {
+            let kernel = b.gemm(gemm);
+            b.once(kernel);
+        }
+        b.output("y", y);
+        b.output("dx", dx);
+        let types = b.types();
+        let (mut program, store) = run(&b.plan, &types, 19);
+        let (x, w) = (program.input_mut(0).to_vec(), store.get(VariableId(0)));
+        let (y, dx) = (program.output("y"), program.output("dx"));
+        assert_eq!((y.len(), dx.len()), (19 * outputs, 19 * inputs));
+        for (at, value) in y.iter().enumerate() {
+            let (i, j) = (at / outputs, at % outputs);
+            let terms = (0..inputs).map(|k| f64::from(x[i * inputs + k]) * f64::from(w[k * outputs + j]));
+            close(*value, terms.sum());
+        }
+        for (at, value) in dx.iter().enumerate() {
+            let (i, j) = (at / inputs, at % inputs);
+            let terms = (0..outputs).map(|k| f64::from(y[i * outputs + k]) * f64::from(w[j * outputs + k]));
+            close(*value, terms.sum());
+        }
+    }
+}

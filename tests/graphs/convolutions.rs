@@ -1,6 +1,6 @@
 //! Random convolutional networks: convolutions, pools, biases and activations in all orders, with the gradients
 //! of everything, through the interpreter and compiled code. At least a sixth of the networks have a part that
-//! the pass `conv-pool` joins.
+//! the pass `conv-pool` joins, and as many rows or columns that nothing reads (`region`).
 
 use nnc::ir::computation::VariableId;
 use nnc::ir::{Builder, Computation, NodeId};
@@ -147,16 +147,21 @@ fn compiled_networks_agree_with_the_interpreter() {
 
 #[test]
 fn passes_keep_the_values_of_networks_and_join_many() {
-    let (mut joined, mut clipped) = (0, 0);
+    let (mut joined, mut clipped, mut smaller) = (0, 0, 0);
     for seed in 0..NETWORKS {
         let before = Network::draw(seed);
         let sample = Sample::draw(&before.graph, batch(seed), seed);
         let (after, _) = passes::run(before.clone(), &passes::Options::default()).expect("the passes run");
         assert_same(&before, &after, &sample, 1e-9, &format!("network {seed}"));
+        let cut = |(_, node): (_, &nnc::ir::Node)| {
+            node.attrs.get("high").is_some() && node.attrs.get_ints("high").iter().any(|high| *high < 0)
+        };
+        smaller += u64::from(after.graph.iter().any(cut));
         let forward = || after.graph.iter().filter(|(_, node)| node.op.name == "conv_pool2d");
         joined += u64::from(forward().next().is_some());
         clipped += u64::from(forward().any(|(_, node)| node.attrs.get_bool("relu")));
     }
+    assert!(smaller > NETWORKS / 6, "only {smaller} of {NETWORKS} networks have rows that nothing reads");
     assert!(joined > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
     assert!(clipped > NETWORKS / 12, "only {clipped} of {NETWORKS} networks have one with a ReLU");
 }

@@ -230,6 +230,81 @@ fn simplify_pools_before_the_bias_and_the_relu() {
     ));
 }
 
+/// A convolution of 11 rows under windows of 2 x 2 needs 10 of them, and 12 of the 13 rows of what it reads.
+#[test]
+fn region_leaves_out_what_no_window_reads() {
+    insta::assert_snapshot!(shown(
+        "region",
+        "%0 = input {index: 0} : each f32[13, 13, 4]
+         %1 = variable {id: 0} : once f32[3, 3, 4, 8]
+         %2 = tanh %0 : each f32[13, 13, 4]
+         %3 = conv2d %2, %1 {stride: [1, 1], low: [0, 0], high: [0, 0], dilation: [1, 1], groups: 1} : each f32[11, 11, 8]
+         %4 = variable {id: 1} : once f32[8]
+         %5 = broadcast %4 : once f32[11, 11, 8]
+         %6 = add %3, %5 : each f32[11, 11, 8]
+         %7 = sum_pool2d %6 {stride: [2, 2], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [2, 2]} : each f32[5, 5, 8]"
+    ));
+}
+
+/// A slice reads 5 of 9 rows; on the way back the others are zeros.
+#[test]
+fn region_goes_back_with_the_gradient_of_a_slice() {
+    use nnc::ir::computation::VariableId;
+    use nnc::ops::Windows;
+    use nnc::ty::{Shape, Type};
+    let mut b = nnc::ir::Builder::default();
+    let image = ops::input(&mut b, 0, &Type::f32(Shape::of(&[9, 9, 2])));
+    let weights = ops::variable(&mut b, VariableId(0), &Shape::of(&[3, 3, 2, 3]));
+    let windows = Windows { low: [1; 2], high: [1; 2], ..Windows::default() };
+    let y = ops::conv2d(&mut b, image, weights, &windows, 1);
+    let y = ops::relu(&mut b, y);
+    let part = ops::slice(&mut b, y, &[1, 0, 0], &[4, 9, 3], &[1, 1, 1]);
+    let square = ops::mul(&mut b, part, part);
+    let loss = ops::sum(&mut b, square, &[0, 1, 2]);
+    let slopes = passes::autodiff::gradients(&mut b, loss, &[weights, image]);
+    let outputs = slopes.into_iter().enumerate().map(|(i, slope)| (format!("slope {i}"), slope)).collect();
+    let all = Computation { graph: b.graph, outputs, updates: Vec::new() };
+    let sample = Sample::draw(&all.graph, 3, 4);
+    let mut texts = Vec::new();
+    let options = passes::Options { off: vec!["conv-pool".into(), "winograd".into()] };
+    let mut seen = |pass: &passes::Pass, after: &Computation| {
+        if pass.name == "region" {
+            assert_same(&all, after, &sample, 1e-12, "region");
+            texts.push(print(after, None));
+        }
+    };
+    passes::run_watched(all.clone(), &options, &mut seen).expect("the passes run");
+    insta::assert_snapshot!(texts.concat());
+}
+
+/// One row of many is not worth other extents; what somebody reads stays.
+#[test]
+fn region_leaves_alone_what_is_read_or_too_little() {
+    let pool = |side: usize, more: &str| {
+        shown(
+            "region",
+            &format!(
+                "%0 = input {{index: 0}} : each f32[{side}, {side}, 2]
+                 %1 = tanh %0 : each f32[{side}, {side}, 2]
+                 %2 = sum_pool2d %1 {{stride: [2, 2], low: [0, 0], high: [0, 0], dilation: [1, 1], size: [2, 2]}} : each f32[{half}, {half}, 2]
+                 {more}",
+                half = side / 2
+            ),
+        )
+    };
+    let all = |text: &str, side: usize| {
+        text.split("--- region")
+            .nth(1)
+            .is_some_and(|t| t.contains(&format!("tanh %0 : each f32[{side}, {side}, 2]")))
+    };
+    assert!(!all(&pool(9, ""), 9));
+    assert!(all(&pool(301, ""), 301));
+    let read = "%3 = sum %1 {axes: [0, 1, 2]} : each f32
+                %4 = broadcast %3 : each f32[4, 4, 2]
+                %5 = add %4, %2 : each f32[4, 4, 2]";
+    assert!(all(&pool(9, read), 9));
+}
+
 #[test]
 fn conv_pool_joins_convolution_bias_relu_and_pool() {
     // As simplify leaves it, with the gradients of the image, the weights and the bias.
@@ -363,13 +438,13 @@ fn options_leave_passes_out() {
     };
     assert_eq!(
         reports(&passes::Options::default()),
-        ["decompose", "simplify", "cse", "simplify", "dce", "conv-pool", "winograd", "copies"]
+        ["decompose", "simplify", "cse", "simplify", "dce", "region", "conv-pool", "winograd", "copies"]
     );
     assert_eq!(reports(&passes::Options::bare()), ["decompose", "copies"]);
     let off = vec!["simplify".to_string(), "decompose".to_string()];
     assert_eq!(
         reports(&passes::Options { off }),
-        ["decompose", "cse", "dce", "conv-pool", "winograd", "copies"]
+        ["decompose", "cse", "dce", "region", "conv-pool", "winograd", "copies"]
     );
 }
 

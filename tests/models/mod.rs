@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use nnc::check::CheckOptions;
 use nnc::driver;
+use nnc::passes::Off;
 use nnc::train::{Ended, Event, MachineOptions, RunOptions, cost, gradcheck};
 
 /// Every experiment in `models/`.
@@ -26,7 +27,8 @@ fn checked(path: &Path) -> nnc::check::Checked {
     checked
 }
 
-const COMPILED: MachineOptions = MachineOptions { threads: 2, interpret: false, optimize: true };
+const COMPILED: MachineOptions =
+    MachineOptions { threads: 2, interpret: false, optimize: true, off: Off::NONE };
 
 #[test]
 fn every_model_is_checked_planned_and_trained() {

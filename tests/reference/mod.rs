@@ -8,6 +8,7 @@ use nnc::check::CheckOptions;
 use nnc::driver;
 use nnc::ir::computation::VariableId;
 use nnc::ir::experiment::VariableKind;
+use nnc::passes::Off;
 use nnc::train::{Event, MachineOptions, RunOptions, Variables};
 
 const STEPS: u64 = 10;
@@ -43,7 +44,7 @@ fn trained(spec: &Path, weights: &Path, interpret: bool) -> (Vec<f64>, Vec<(Stri
     if !weights.exists() {
         foreign_weights(&experiment, weights);
     }
-    let machine = MachineOptions { threads: 2, interpret, optimize: true };
+    let machine = MachineOptions { threads: 2, interpret, optimize: true, off: Off::NONE };
     let mut variables: Variables =
         driver::variables(&experiment, &machine, Some(weights)).unwrap_or_else(|d| panic!("{d:?}"));
     let stop = AtomicBool::new(false);

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use nnc::check::CheckOptions;
 use nnc::driver::{self, Form};
+use nnc::passes::Off;
 use nnc::train::MachineOptions;
 
 fn emit(form: Form) -> String {
     let checked = driver::check(Path::new("models/mnist_cnn.nn"), &CheckOptions::default());
     let experiment = checked.experiment.expect("the model is right");
-    let options = MachineOptions { threads: 1, interpret: false, optimize: true };
+    let options = MachineOptions { threads: 1, interpret: false, optimize: true, off: Off::NONE };
     driver::emit(&experiment, &experiment.stages[0], &checked.sources, form, &options).expect("it compiles")
 }
 

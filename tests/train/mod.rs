@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use nnc::check::{CheckOptions, Checked};
 use nnc::driver;
 use nnc::ir::computation::VariableId;
+use nnc::passes::Off;
 use nnc::train::{Ended, Event, MachineOptions, Record, RunOptions};
 
 /// A checked spec without errors.
@@ -25,7 +26,7 @@ fn checked(path: &Path) -> Checked {
 }
 
 fn machine(threads: usize) -> MachineOptions {
-    MachineOptions { threads, interpret: false, optimize: true }
+    MachineOptions { threads, interpret: false, optimize: true, off: Off::NONE }
 }
 
 /// What a run gives: its records, and the bits of all variables.

@@ -3,7 +3,7 @@
 use super::lowered::Lowered;
 use crate::ir::NodeId;
 use crate::ir::kernel::{ConvPool, Kernel, Leaf};
-use crate::ir::plan::{Gemm, Routine, Work, WriteMode};
+use crate::ir::plan::{Extent, Gemm, Routine, Work, WriteMode};
 use crate::kernels::winograd;
 use crate::passes::conv_pool;
 
@@ -26,6 +26,9 @@ pub fn tell(lowered: &Lowered, kernels: &mut [crate::ir::plan::PlannedKernel]) {
 
 fn product(gemm: &Gemm) -> String {
     let sum = match (gemm.mode, gemm.whole_batch) {
+        (_, true) if matches!(gemm.m, Extent::Examples(_)) => {
+            " over the whole batch, columns cut over the workers: each tile would read all weights again"
+        }
         (_, true) => " over the whole batch, rows cut over the workers: partial sums would be larger",
         (WriteMode::Overwrite, false) => "",
         (WriteMode::Slot, false) => ", added over the examples",

@@ -13,7 +13,8 @@ use crate::base::Span;
 use crate::ir::computation::VariableId;
 use crate::ir::kernel::{Combine, Contraction, Kernel, Leaf, Scalar, Source};
 use crate::ir::plan::{
-    Access, Arena, BufferId, Extent, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work, WriteMode,
+    Access, Arena, BufferId, Extent, Gemm, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work,
+    WriteMode,
 };
 use crate::ir::{Level, NodeId};
 use crate::ty::Type;
@@ -24,6 +25,8 @@ pub struct Kernels<'a> {
     pub(super) roots: &'a Roots,
     /// Most examples in a batch.
     batch: usize,
+    /// For each node whether it is a product over the whole batch.
+    whole: Vec<bool>,
     /// Forms of convolutions that several kernels share.
     pub(super) conv: Planned,
     /// The buffers.
@@ -46,6 +49,7 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Ke
         lowered,
         roots,
         batch,
+        whole: super::whole::decide(lowered, roots, batch),
         conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
@@ -268,7 +272,7 @@ impl Kernels<'_> {
         let summed = self.roots.of(input) == Storage::Summed;
         if let Kernel::Contract(spec) = self.lowered.kernel(input)
             && summed
-            && self.over_whole_batch(input, spec)
+            && self.whole[input.index()]
         {
             let buffer = self.result(id, Arena::Once);
             self.contract(input, spec, buffer, Sum::Batch);
@@ -404,21 +408,6 @@ impl Kernels<'_> {
         Operand { buffer, offset: position.base, strides, example }
     }
 
-    /// Whether a product that is summed over the batch is made at once for all examples, its rows dealt out to
-    /// the workers: where the partial sums of the slots would be more to write and read again than its
-    /// operands, which then have to be kept for the whole batch.
-    fn over_whole_batch(&self, id: NodeId, spec: &Contraction) -> bool {
-        /// About as many slots as a batch has.
-        const SLOTS: usize = 4;
-        let elements = |id: NodeId| self.lowered.shape(id).iter().product::<usize>();
-        let [a, b] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
-        // An outer product for each example: rows from one operand, columns from the other.
-        let outer = spec.a.iter().all(|label| !spec.b.contains(label) && spec.out.contains(label))
-            && spec.b.iter().all(|label| spec.out.contains(label));
-        let matrix = elements(a) > 1 && elements(b) > 1 && self.lowered.each(a) && self.lowered.each(b);
-        outer && matrix && SLOTS * elements(id) > self.batch * (elements(a) + elements(b))
-    }
-
     /// The product `id`, into `buffer`, added over the examples as `sum` says.
     fn contract(&mut self, id: NodeId, spec: &Contraction, buffer: BufferId, sum: Sum) {
         let [left, right] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
@@ -440,9 +429,12 @@ impl Kernels<'_> {
         };
         let each = self.lowered.each(id);
         let flops = 2 * extents.iter().map(|(_, e)| *e as u64).product::<u64>();
-        let times = if sum == Sum::Batch { self.batch as u64 } else { 1 };
+        let times = if self.whole[id.index()] { self.batch as u64 } else { 1 };
         match gemm(spec, &extents, [&a, &b, &c], each, sum) {
-            Some(gemm) => self.push(Work::Gemm(gemm), vec![id], id, flops * times),
+            Some(gemm) => {
+                let gemm = Gemm { whole_batch: self.whole[id.index()], ..gemm };
+                self.push(Work::Gemm(gemm), vec![id], id, flops * times)
+            }
             None => self.contract_by_loops(id, spec, &extents, buffer, sum != Sum::None),
         }
     }

@@ -2,7 +2,8 @@
 //! and where in memory.
 //!
 //! `lowered` names the kernel kind of each node; `roots` decides what is stored; `kernels` makes a loop nest
-//! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value; `merge` joins neighbours;
+//! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value, `whole` which products run for all
+//! examples at once; `merge` joins neighbours;
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
 mod buffers;
@@ -21,6 +22,7 @@ mod schedule;
 pub mod show;
 mod tiles;
 mod updates;
+mod whole;
 
 use crate::base::Diagnostic;
 use crate::ir::Computation;

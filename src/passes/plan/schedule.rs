@@ -26,7 +26,7 @@ pub struct Schedule {
 /// Orders the kernels, and moves per-example buffers that outlive a phase to [`Arena::Batch`].
 pub fn schedule(kernels: &[PlannedKernel], buffers: &mut [Buffer], outputs: &[BufferId]) -> Schedule {
     let tiles: Vec<bool> = kernels.iter().map(|k| in_tiles(k, buffers)).collect();
-    let mut level = levels(kernels, &tiles, buffers);
+    let mut level = levels(kernels, &tiles);
     postpone(kernels, &tiles, buffers, &mut level);
     keep_across_phases(kernels, &tiles, &level, buffers, outputs);
 
@@ -60,32 +60,25 @@ pub fn schedule(kernels: &[PlannedKernel], buffers: &mut [Buffer], outputs: &[Bu
 }
 
 /// For each kernel the stage: once-kernels of stage s run before the tile-kernels of stage s.
-fn levels(kernels: &[PlannedKernel], tiles: &[bool], buffers: &[Buffer]) -> Vec<usize> {
-    let mut ready: HashMap<BufferId, usize> = HashMap::new();
+fn levels(kernels: &[PlannedKernel], tiles: &[bool]) -> Vec<usize> {
+    // The stage after which a buffer's value is there, and whether tiles make it.
+    let mut ready: HashMap<BufferId, (usize, bool)> = HashMap::new();
     let mut level = vec![0; kernels.len()];
     for (k, kernel) in kernels.iter().enumerate() {
         let mut stage = 0;
         for buffer in reads(kernel).iter().chain(&writes(kernel)) {
-            let Some(at) = ready.get(buffer) else { continue };
+            let Some((at, by_tiles)) = ready.get(buffer) else { continue };
             // What tiles make is there for once-kernels in the next stage.
-            let waits = !tiles[k] && made_in_tiles(&buffers[buffer.0 as usize]);
+            let waits = !tiles[k] && *by_tiles;
             stage = stage.max(at + usize::from(waits));
         }
         level[k] = stage;
         for buffer in writes(kernel) {
-            let at = ready.entry(buffer).or_insert(0);
-            *at = (*at).max(stage);
+            let (at, by_tiles) = ready.entry(buffer).or_insert((0, false));
+            (*at, *by_tiles) = ((*at).max(stage), tiles[k]);
         }
     }
     level
-}
-
-fn made_in_tiles(buffer: &Buffer) -> bool {
-    match buffer.arena {
-        Arena::Slots => true,
-        Arena::Tile | Arena::Batch => buffer.level == crate::ir::Level::Each,
-        Arena::Variables | Arena::Inputs | Arena::Once => false,
-    }
 }
 
 /// Once-kernels that no tile-kernel needs go to the last stage.
@@ -112,10 +105,11 @@ fn keep_across_phases(
 ) {
     let mut made: HashMap<BufferId, usize> = HashMap::new();
     for (k, kernel) in kernels.iter().enumerate() {
-        for buffer in writes(kernel) {
-            made.entry(buffer).or_insert(level[k]);
+        let own = writes(kernel);
+        for buffer in &own {
+            made.entry(*buffer).or_insert(level[k]);
         }
-        for buffer in reads(kernel) {
+        for buffer in reads(kernel).into_iter().chain(own) {
             let outlives = made.get(&buffer).is_some_and(|stage| *stage != level[k]) || !tiles[k];
             let target = &mut buffers[buffer.0 as usize];
             if outlives && target.arena == Arena::Tile && target.level == crate::ir::Level::Each {

@@ -1,8 +1,8 @@
-"""Training steps of cnn, mlp and tiny in JAX: one JSON line per network; the variants of cnn are left out.
+"""Training steps of the benchmark networks in JAX: one JSON line per network.
 
 Usage: jax.py THREADS NETWORK...
 A jitted step with Adam written out, on a batch that lies in memory. JAX has no setting for its threads;
-what starts this keeps it to as many cores.
+what starts this keeps it to as many cores. Batch norm is without its running averages.
 """
 
 import json
@@ -36,24 +36,50 @@ def apply_dense(layers, x, activation):
     return x @ w + b
 
 
-def make_cnn(key):
-    a, b, c = jax.random.split(key, 3)
-    first = (glorot(a, (3, 3, 1, 32), 9, 288), jnp.zeros(32))
-    second = (glorot(b, (3, 3, 32, 64), 288, 576), jnp.zeros(64))
-    return ([first, second], dense(c, (1600, 64, 10)))
+def max_pool(x):
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
 
 
-def apply_cnn(parameters, x):
-    convolutions, layers = parameters
-    for w, b in convolutions:
-        x = lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        x = jax.nn.relu(x + b)
-        x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-    return apply_dense(layers, x.reshape(x.shape[0], -1), jax.nn.relu)
+def average_pool(x):
+    return lax.reduce_window(x, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4
+
+
+def convolutional(pool, channels=(32, 64), kernel=3, norm=False, stride=1):
+    """What makes the parameters of a variant of cnn, and what applies them."""
+
+    def make(key):
+        keys = jax.random.split(key, 3)
+        convolutions, count, side = [], 1, 28
+        for k, out in zip(keys, channels):
+            w = glorot(k, (kernel, kernel, count, out), kernel * kernel * count, kernel * kernel * out)
+            convolutions.append((w, jnp.zeros(out), jnp.ones(out), jnp.zeros(out)))
+            count, side = out, (side - kernel) // stride + 1
+            side = side // 2 if pool else side
+        convolutions = [c if norm else c[:2] for c in convolutions]
+        return (convolutions, dense(keys[2], (side * side * count, 64, 10)))
+
+    def apply(parameters, x):
+        convolutions, layers = parameters
+        for w, b, *scales in convolutions:
+            strides = (stride, stride)
+            x = lax.conv_general_dilated(x, w, strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b
+            if norm:
+                mean, variance = jnp.mean(x, (0, 1, 2)), jnp.var(x, (0, 1, 2))
+                x = (x - mean) * lax.rsqrt(variance + 1e-3) * scales[0] + scales[1]
+            x = jax.nn.relu(x)
+            x = pool(x) if pool else x
+        return apply_dense(layers, x.reshape(x.shape[0], -1), jax.nn.relu)
+
+    return make, apply
 
 
 NETWORKS = {
-    "cnn": (128, (28, 28, 1), 10, make_cnn, apply_cnn),
+    "cnn": (128, (28, 28, 1), 10, *convolutional(max_pool)),
+    "cnn_average": (128, (28, 28, 1), 10, *convolutional(average_pool)),
+    "cnn_stride": (128, (28, 28, 1), 10, *convolutional(None, stride=2)),
+    "cnn_norm": (128, (28, 28, 1), 10, *convolutional(max_pool, norm=True)),
+    "cnn_5x5": (128, (28, 28, 1), 10, *convolutional(max_pool, kernel=5)),
+    "cnn_24_48": (128, (28, 28, 1), 10, *convolutional(max_pool, channels=(24, 48))),
     "mlp": (64, (784,), 10, lambda k: dense(k, (784, 256, 128, 10)), lambda p, x: apply_dense(p, x, jax.nn.relu)),
     "tiny": (16, (4,), 3, lambda k: dense(k, (4, 16, 3)), lambda p, x: apply_dense(p, x, jnp.tanh)),
 }
@@ -61,7 +87,7 @@ NETWORKS = {
 
 def main():
     threads, names = int(sys.argv[1]), sys.argv[2:]
-    for name in [name for name in names if name in NETWORKS]:
+    for name in names:
         batch, shape, classes, make, apply = NETWORKS[name]
         keys = jax.random.split(jax.random.PRNGKey(0), 3)
         parameters = make(keys[0])

@@ -80,16 +80,16 @@ impl Draw {
         let mut size = [1; 2];
         for i in 0..2 {
             windows.low[i] = self.random.below(2);
-            windows.high[i] = self.random.below(2);
+            windows.high[i] = self.random.below(2) as i64;
             windows.stride[i] = 1 + self.random.below(2);
-            let padded = image[i] + windows.low[i] + windows.high[i];
+            let padded = image[i] + windows.low[i] + windows.high[i] as usize;
             size[i] = 1 + self.random.below(padded.min(3));
             let fits = 2 * (size[i] - 1) < padded;
             windows.dilation[i] = if fits { 1 + self.random.below(2) } else { 1 };
             // A window of padding alone would have no maximum.
             windows.low[i] = windows.low[i].min(size[i] - 1);
-            windows.high[i] = windows.high[i].min(size[i] - 1);
-            let padded = image[i] + windows.low[i] + windows.high[i];
+            windows.high[i] = windows.high[i].min(size[i] as i64 - 1);
+            let padded = image[i] + windows.low[i] + windows.high[i] as usize;
             if windows.dilation[i] * (size[i] - 1) >= padded {
                 windows.dilation[i] = 1;
                 size[i] = size[i].min(padded);

@@ -1,0 +1,242 @@
+//! `cargo bench --bench leaves`: the hand-written kernels on one thread, in operations a second against the
+//! measured peak. A multiply-add is two operations; divan calls them items, so `160 Gitem/s` are 160 GFLOP/s.
+//!
+//! Kernels that leave operations out are counted by what they do, as in `nnc plan`. Sizes are those of the
+//! networks in `tests/bench`, eight examples a call. `NNC_ISA` chooses the instruction set.
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use nnc::kernels::checked::{self, conv_forward, conv_input_gradient, conv_weight_gradient};
+use nnc::kernels::checked_conv_pool as joined;
+use nnc::kernels::conv::{Batch, Conv, Window};
+use nnc::kernels::conv_pool::ConvPool;
+use nnc::kernels::gemm::{Matrix, gemm_checked};
+use nnc::kernels::isa::Isa;
+use nnc::kernels::{Scratch, peak, vecmath};
+
+const EXAMPLES: usize = 8;
+
+fn main() {
+    let isa = Isa::current();
+    println!("peak of one thread ({isa:?}): {:.0} GFLOP/s", peak::flops_per_second(1) / 1e9);
+    divan::main();
+}
+
+/// Numbers between -1 and 1 without a pattern that a kernel could use.
+fn numbers(count: usize) -> Vec<f32> {
+    let mut state = 0x2545_F491_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn batch<T>(start: T, stride: usize) -> Batch<T> {
+    Batch { start, stride }
+}
+
+/// `[rows, columns, steps]` of a product and whether the left and the right factor are read transposed.
+const PRODUCTS: [(&str, [usize; 3], bool, bool); 8] = [
+    ("forward 64x256x784", [64, 256, 784], false, false),
+    ("forward 8x256x784", [8, 256, 784], false, false),
+    ("input gradient 64x256x128", [64, 256, 128], false, true),
+    ("input gradient 16x2304x64", [16, 2304, 64], false, true),
+    ("weight gradient 784x256x64", [784, 256, 64], true, false),
+    ("weight gradient 1600x64x128", [1600, 64, 128], true, false),
+    ("last layer 32x10x128", [32, 10, 128], false, false),
+    ("square 256", [256, 256, 256], false, false),
+];
+
+#[divan::bench(args = PRODUCTS.map(|(name, ..)| name))]
+fn product(bencher: Bencher, name: &str) {
+    let found = PRODUCTS.iter().find(|product| product.0 == name);
+    let (_, [m, n, k], turn_a, turn_b) = *found.expect("one of them");
+
+    let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0; m * n]);
+    let mut scratch = Scratch::new();
+    let stride = |rows: usize, columns: usize, turned| if turned { (1, rows) } else { (columns, 1) };
+    let ((ra, ca), (rb, cb)) = (stride(m, k, turn_a), stride(k, n, turn_b));
+    bencher.counter(ItemsCount::new(2 * m * n * k)).bench_local(|| {
+        let (a, b) = (Matrix::new(&a[..], ra, ca), Matrix::new(&b[..], rb, cb));
+        let c = Matrix::new(&mut c[..], n, 1);
+        gemm_checked(Isa::current(), [m, n, k], a, b, c, false, &mut scratch);
+    });
+}
+
+fn window(side: usize, channels: usize, kernel: usize, stride: usize) -> Window {
+    let output = (side - kernel) / stride + 1;
+    Window {
+        input: [side; 2],
+        channels,
+        output: [output; 2],
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        dilation: [1; 2],
+        pad: [0; 2],
+    }
+}
+
+/// Convolutions of the networks by name.
+fn convolution(name: &str) -> Conv {
+    let (side, channels, kernel, stride, out_channels) = match name {
+        "first 3x3" => (28, 1, 3, 1, 32),
+        "second 3x3" => (13, 32, 3, 1, 64),
+        "first stride 2" => (28, 1, 3, 2, 32),
+        "second stride 2" => (13, 32, 3, 2, 64),
+        "second 5x5" => (12, 32, 5, 1, 64),
+        _ => unreachable!("{name}"),
+    };
+    Conv { window: window(side, channels, kernel, stride), out_channels, groups: 1 }
+}
+
+const CONVOLUTIONS: [&str; 5] =
+    ["first 3x3", "second 3x3", "first stride 2", "second stride 2", "second 5x5"];
+
+/// Operands of a convolution over some examples: `x`, `w`, and one of the result's size.
+struct Operands {
+    conv: Conv,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    y: Vec<f32>,
+    scratch: Scratch,
+}
+
+impl Operands {
+    fn new(name: &str) -> Operands {
+        let conv = convolution(name);
+        Operands {
+            conv,
+            x: numbers(EXAMPLES * conv.window.input_elements()),
+            w: numbers(conv.weight_elements()),
+            y: numbers(EXAMPLES * conv.output_elements()),
+            scratch: Scratch::new(),
+        }
+    }
+
+    fn strides(&self) -> [usize; 2] {
+        [self.conv.window.input_elements(), self.conv.output_elements()]
+    }
+
+    fn operations(&self) -> ItemsCount {
+        ItemsCount::new(2 * EXAMPLES * self.conv.window.windows() * self.conv.weight_elements())
+    }
+}
+
+#[divan::bench(args = CONVOLUTIONS)]
+fn convolution_forward(bencher: Bencher, name: &str) {
+    let mut o = Operands::new(name);
+    let [sx, sy] = o.strides();
+    bencher.counter(o.operations()).bench_local(|| {
+        let (x, y) = (batch(&o.x[..], sx), batch(&mut o.y[..], sy));
+        conv_forward(Isa::current(), &o.conv, EXAMPLES, x, &o.w, y, &mut o.scratch);
+    });
+}
+
+#[divan::bench(args = CONVOLUTIONS)]
+fn convolution_input_gradient(bencher: Bencher, name: &str) {
+    let mut o = Operands::new(name);
+    let [sx, sy] = o.strides();
+    bencher.counter(o.operations()).bench_local(|| {
+        let (g, dx) = (batch(&o.y[..], sy), batch(&mut o.x[..], sx));
+        conv_input_gradient(Isa::current(), &o.conv, EXAMPLES, g, &o.w, dx, &mut o.scratch);
+    });
+}
+
+#[divan::bench(args = CONVOLUTIONS)]
+fn convolution_weight_gradient(bencher: Bencher, name: &str) {
+    let mut o = Operands::new(name);
+    let [sx, sy] = o.strides();
+    bencher.counter(o.operations()).bench_local(|| {
+        let (x, g) = (batch(&o.x[..], sx), batch(&o.y[..], sy));
+        conv_weight_gradient(Isa::current(), &o.conv, EXAMPLES, x, g, &mut o.w, false, &mut o.scratch);
+    });
+}
+
+/// The joined form of a convolution with bias, ReLU and 2x2 maximum.
+fn joined_form(name: &str) -> (ConvPool, Operands, Vec<f32>, Vec<u8>) {
+    let mut o = Operands::new(name);
+    let shape = ConvPool::new(o.conv, [2, 2], true);
+    let (mut y, mut which) =
+        (vec![0.0; EXAMPLES * shape.pooled_elements()], vec![0; EXAMPLES * shape.pooled_elements()]);
+    let (sx, sy) = (o.conv.window.input_elements(), shape.pooled_elements());
+    let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
+    joined::forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);
+    (shape, o, y, which)
+}
+
+/// What the joined form does: of the convolution, what a window of the maximum reads.
+fn joined_operations(shape: &ConvPool) -> usize {
+    2 * EXAMPLES * shape.windows() * shape.taps() * shape.conv.weight_elements()
+}
+
+#[divan::bench(args = ["first 3x3", "second 3x3", "second 5x5"])]
+fn joined_forward(bencher: Bencher, name: &str) {
+    let (shape, mut o, mut y, mut which) = joined_form(name);
+    let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
+    bencher.counter(ItemsCount::new(joined_operations(&shape))).bench_local(|| {
+        let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
+        joined::forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);
+    });
+}
+
+/// With the transformation of the weights, which a step makes once.
+#[divan::bench(args = ["second 3x3"])]
+fn winograd_forward(bencher: Bencher, name: &str) {
+    let (shape, mut o, mut y, mut which) = joined_form(name);
+    let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
+    bencher.counter(ItemsCount::new(joined_operations(&shape) * 16 / 36)).bench_local(|| {
+        let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
+        joined::winograd_forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);
+    });
+}
+
+#[divan::bench(args = ["first 3x3", "second 3x3", "second 5x5"])]
+fn joined_weight_gradient(bencher: Bencher, name: &str) {
+    let (shape, mut o, g, which) = joined_form(name);
+    let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
+    bencher.counter(ItemsCount::new(joined_operations(&shape) / shape.taps())).bench_local(|| {
+        let (x, g, taps) = (batch(&o.x[..], sx), batch(&g[..], sy), batch(&which[..], sy));
+        let (isa, scratch) = (Isa::current(), &mut o.scratch);
+        joined::weight_gradient(isa, &shape, EXAMPLES, x, g, taps, &mut o.w, None, false, scratch);
+    });
+}
+
+/// With the turning of the weights, which a step makes once.
+#[divan::bench(args = ["second 3x3", "second 5x5"])]
+fn joined_input_gradient(bencher: Bencher, name: &str) {
+    let (shape, mut o, g, which) = joined_form(name);
+    let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
+    bencher.counter(ItemsCount::new(joined_operations(&shape) / shape.taps())).bench_local(|| {
+        let (g, taps, dx) = (batch(&g[..], sy), batch(&which[..], sy), batch(&mut o.x[..], sx));
+        joined::input_gradient(Isa::current(), &shape, EXAMPLES, g, taps, &o.w, dx, &mut o.scratch);
+    });
+}
+
+/// Pools are bound by memory: bytes read and written.
+#[divan::bench(args = ["maximum", "sum"])]
+fn pool(bencher: Bencher, name: &str) {
+    let w = Window { stride: [2; 2], output: [13; 2], ..window(26, 32, 2, 1) };
+    let (sx, sy) = (w.input_elements(), w.windows() * w.channels);
+    let (x, mut y) = (numbers(EXAMPLES * sx), vec![0.0; EXAMPLES * sy]);
+    bencher.counter(BytesCount::new(4 * EXAMPLES * (sx + sy))).bench_local(|| {
+        let (x, y) = (batch(&x[..], sx), batch(&mut y[..], sy));
+        checked::pool(Isa::current(), &w, name == "sum", EXAMPLES, x, y);
+    });
+}
+
+/// The elementary functions, as the compiler's own Rust code runs them; items are numbers.
+#[divan::bench(args = ["exp", "log", "tanh", "sigmoid", "erf", "rsqrt"])]
+fn function(bencher: Bencher, name: &str) {
+    let f = match name {
+        "exp" => vecmath::exp,
+        "log" => vecmath::log,
+        "tanh" => vecmath::tanh,
+        "sigmoid" => vecmath::sigmoid,
+        "erf" => vecmath::erf,
+        "rsqrt" => vecmath::rsqrt,
+        _ => unreachable!("{name}"),
+    };
+    let x: Vec<f32> = numbers(4096).into_iter().map(|x| x + 1.5).collect();
+    bencher.counter(ItemsCount::new(x.len())).bench_local(|| x.iter().map(|x| f(*x)).sum::<f32>());
+}
