@@ -9,6 +9,11 @@ use super::transpose::transpose;
 
 /// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
 const K_BLOCK: usize = 512;
+/// Columns of C from which on a transposed A is copied first, so that a row's steps of k are neighbours.
+const PACK_COLUMNS: usize = 64;
+/// Rows of C from which on a block of columns of a wide B is copied first: lines that stand whole powers of
+/// two apart share few places of the nearest cache. (Both: 1.1 to 1.4 times as fast on Sapphire Rapids.)
+const PACK_ROWS: usize = 48;
 
 /// A product summed over taps: `c[row(i).1 + j] (+)= sum over (ta, tb), k of
 /// a[row(i).0 + ta + k * a_step] * b[tb + k * b_step + j]`. Offsets are in elements.
@@ -314,7 +319,7 @@ unsafe fn unit_c(
     }
 }
 
-/// Makes the columns of B neighbours; those of C are.
+/// Makes the columns of B neighbours, and its lines and those of A close; the columns of C are neighbours.
 #[allow(clippy::too_many_arguments)]
 unsafe fn unit_b(
     tiles: &Tiles,
@@ -342,10 +347,20 @@ unsafe fn unit_b(
     };
     // SAFETY: addresses are the caller's, or in the panel.
     unsafe {
-        if b.column == 1 || n == 1 {
+        let width = tiles.lanes * tiles.by_vectors.len();
+        if a.row == 1 && a.column != 1 && n >= PACK_COLUMNS {
+            let mut left = std::mem::take(&mut scratch.left);
+            let rows = left.take(m * k);
+            transpose(a.start, a.row, a.column, m, k, rows);
+            let a = Matrix::new(rows.as_ptr(), k, 1);
+            unit_b(tiles, [m, n, k], a, b, c, accumulate, epilogue, scratch);
+            scratch.left = left;
+            return;
+        }
+        let apart = b.row > width && m >= PACK_ROWS;
+        if n == 1 || b.column == 1 && !apart {
             return product(tiles, &whole, row);
         }
-        let width = tiles.lanes * tiles.by_vectors.len();
         let blocks = k.div_ceil(K_BLOCK).max(1);
         for i in 0..blocks {
             let (start, end) = (share(k, blocks, i), share(k, blocks, i + 1));
@@ -353,7 +368,13 @@ unsafe fn unit_b(
                 let columns = width.min(n - first);
                 let panel = scratch.panel.take((end - start) * columns);
                 let from = b.start.add(start * b.row + first * b.column);
-                transpose(from, b.row, b.column, end - start, columns, panel);
+                if b.column == 1 {
+                    for (i, line) in panel.chunks_exact_mut(columns).enumerate() {
+                        std::ptr::copy_nonoverlapping(from.add(i * b.row), line.as_mut_ptr(), columns);
+                    }
+                } else {
+                    transpose(from, b.row, b.column, end - start, columns, panel);
+                }
                 let part = Product {
                     n: columns,
                     k: end - start,

@@ -61,6 +61,8 @@ pub struct Scratch {
 pub struct ProductScratch {
     /// A panel of B.
     pub(super) panel: Buffer,
+    /// A with its rows in runs.
+    pub(super) left: Buffer,
     /// C where its columns are not neighbours.
     pub(super) result: Buffer,
 }

@@ -107,9 +107,12 @@ pub fn abs_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
 }
 
 /// `exp(x)`: with `x = n ln 2 + r`, a polynomial in `r` times two powers of two (two, so that
-/// denormal results are rounded once).
+/// denormal results are rounded once). What underflows altogether is multiplied by 0, not by a power of two:
+/// processors take a hundred cycles for a product that underflows, and masks of attention are full of them.
 #[inline(always)]
 pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let (low, zero) = (a.number(EXP_LOW), a.number(0.0));
+    let vanishes = a.lt(x, low);
     let x = clamp(a, x, EXP_LOW, EXP_HIGH);
     let (log2e, round) = (a.number(LOG2_E), a.number(ROUND));
     let t = a.fma(x, log2e, round);
@@ -134,6 +137,7 @@ pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let rest = a.shl(rest, 23);
     let half = a.of_bits(half);
     let rest = a.of_bits(rest);
+    let rest = a.select(vanishes, zero, rest);
     let p = a.mul(p, half);
     a.mul(p, rest)
 }

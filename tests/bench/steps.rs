@@ -10,8 +10,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NETWORKS: [&str; 8] =
-    ["cnn", "mlp", "tiny", "cnn_average", "cnn_stride", "cnn_norm", "cnn_5x5", "cnn_24_48"];
+const NETWORKS: [&str; 10] =
+    ["cnn", "mlp", "tiny", "gpt", "resnet", "cnn_average", "cnn_stride", "cnn_norm", "cnn_5x5", "cnn_24_48"];
 const PEERS: [&str; 3] = ["pytorch", "keras", "jax"];
 
 fn main() {

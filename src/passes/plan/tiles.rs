@@ -24,6 +24,8 @@ const HANDOVER: f64 = 500.0;
 const TILE: usize = 32;
 /// Bytes that the values of a tile take at most, so that they stay in a core's caches.
 const TILE_BYTES: usize = 3 << 20;
+/// Examples in a tile where already one does not fit: few tiles then, for each adds to the partial sums once.
+const LARGE: usize = 4;
 
 /// Chooses the number of slots that makes the estimated step the shortest: work divided over the slots,
 /// against the partial sums and the handover that each slot brings. `example_bytes` is what the values of a
@@ -47,7 +49,10 @@ pub fn choose(
     };
     let best = [1, 2, 4, 8].into_iter().filter(|s| *s <= batch).min_by(|a, b| time(*a).total_cmp(&time(*b)));
     let per_slot = batch.div_ceil(best.unwrap_or(1));
-    let fitting = (TILE_BYTES / example_bytes.max(1)).clamp(1, TILE);
+    let fitting = match TILE_BYTES / example_bytes.max(1) {
+        0 => LARGE,
+        fitting => fitting.min(TILE),
+    };
     let tile = options.tile.unwrap_or(fitting).clamp(1, per_slot);
     // Tiles of one size, so that no slot is larger than it was chosen to be.
     let tiles_per_slot = per_slot.div_ceil(tile);

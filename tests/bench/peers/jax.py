@@ -1,8 +1,8 @@
 """Training steps of the benchmark networks in JAX: one JSON line per network.
 
 Usage: jax.py THREADS NETWORK...
-A jitted step with Adam written out, on a batch that lies in memory. JAX has no setting for its threads;
-what starts this keeps it to as many cores. Batch norm is without its running averages.
+A jitted step with Adam (AdamW for gpt) written out, on a batch that lies in memory. JAX has no setting for its
+threads; what starts this keeps it to as many cores. Batch norm is without its running averages.
 """
 
 import json
@@ -73,6 +73,83 @@ def convolutional(pool, channels=(32, 64), kernel=3, norm=False, stride=1):
     return make, apply
 
 
+def make_gpt(key, vocab=65, context=64, width=128, depth=4):
+    def block(key):
+        a, b, c, d = jax.random.split(key, 4)
+        norm = (jnp.ones(width), jnp.zeros(width))
+        return (
+            norm,
+            dense(a, (width, 3 * width)) + dense(b, (width, width)),
+            norm,
+            dense(c, (width, 4 * width)) + dense(d, (4 * width, width)),
+        )
+
+    a, b, c, *keys = jax.random.split(key, 3 + depth)
+    table = 0.05 * jax.random.normal(a, (vocab, width))
+    positions = 0.02 * jax.random.normal(b, (context, width))
+    head = glorot(c, (width, vocab), width, vocab)
+    return (table, positions, [block(k) for k in keys], (jnp.ones(width), jnp.zeros(width)), head)
+
+
+def layer_norm(norm, x):
+    x = x - x.mean(-1, keepdims=True)
+    return x * lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-3) * norm[0] + norm[1]
+
+
+def apply_gpt(parameters, tokens, heads=4):
+    table, positions, blocks, last, head = parameters
+    x = table[tokens] + positions
+    batch, steps, width = x.shape
+    mask = jnp.tril(jnp.ones((steps, steps), bool))
+    for first, attention, second, wide in blocks:
+        (entry, exit), (up, down) = attention, wide
+        y = layer_norm(first, x) @ entry[0] + entry[1]
+        q, k, v = jnp.split(y.reshape(batch, steps, 3 * heads, width // heads), 3, axis=2)
+        scores = jnp.einsum("bthe,buhe->bhtu", q, k) * (width // heads) ** -0.5
+        weights = jax.nn.softmax(jnp.where(mask, scores, -1e9))
+        y = jnp.einsum("bhtu,buhe->bthe", weights, v).reshape(batch, steps, width)
+        x = x + y @ exit[0] + exit[1]
+        y = jax.nn.gelu(layer_norm(second, x) @ up[0] + up[1], approximate=True)
+        x = x + y @ down[0] + down[1]
+    return layer_norm(last, x) @ head
+
+
+def make_normed(key, kernel, before, after):
+    fan = kernel * kernel
+    weights = glorot(key, (kernel, kernel, before, after), fan * before, fan * after)
+    return (weights, jnp.ones(after), jnp.zeros(after))
+
+
+def make_resnet(key):
+    first, last, *keys = jax.random.split(key, 5)
+    blocks, before = [], 16
+    for key, after in zip(keys, (16, 32, 64)):
+        a, b, c = jax.random.split(key, 3)
+        past = [] if before == after else [make_normed(c, 1, before, after)]
+        blocks.append((make_normed(a, 3, before, after), make_normed(b, 3, after, after), past))
+        before = after
+    return (make_normed(first, 3, 3, 16), blocks, dense(last, (64, 10)))
+
+
+def normed(parameters, x, stride=1):
+    weights, gamma, beta = parameters
+    form = ("NHWC", "HWIO", "NHWC")
+    x = lax.conv_general_dilated(x, weights, (stride, stride), "SAME", dimension_numbers=form)
+    x = x - x.mean((0, 1, 2))
+    return x * lax.rsqrt((x * x).mean((0, 1, 2)) + 1e-3) * gamma + beta
+
+
+def apply_resnet(parameters, x):
+    first, blocks, last = parameters
+    x = jax.nn.relu(normed(first, x))
+    for a, b, past in blocks:
+        stride = 2 if past else 1
+        y = normed(b, jax.nn.relu(normed(a, x, stride)))
+        x = jax.nn.relu(y + (normed(past[0], x, stride) if past else x))
+    return apply_dense(last, x.mean((1, 2)), None)
+
+
+# Batch, shape of an example (None: 64 tokens), classes, parameters, network.
 NETWORKS = {
     "cnn": (128, (28, 28, 1), 10, *convolutional(max_pool)),
     "cnn_average": (128, (28, 28, 1), 10, *convolutional(average_pool)),
@@ -81,6 +158,8 @@ NETWORKS = {
     "cnn_5x5": (128, (28, 28, 1), 10, *convolutional(max_pool, kernel=5)),
     "cnn_24_48": (128, (28, 28, 1), 10, *convolutional(max_pool, channels=(24, 48))),
     "mlp": (64, (784,), 10, lambda k: dense(k, (784, 256, 128, 10)), lambda p, x: apply_dense(p, x, jax.nn.relu)),
+    "gpt": (12, None, 65, make_gpt, apply_gpt),
+    "resnet": (64, (32, 32, 3), 10, make_resnet, apply_resnet),
     "tiny": (16, (4,), 3, lambda k: dense(k, (4, 16, 3)), lambda p, x: apply_dense(p, x, jnp.tanh)),
 }
 
@@ -91,13 +170,17 @@ def main():
         batch, shape, classes, make, apply = NETWORKS[name]
         keys = jax.random.split(jax.random.PRNGKey(0), 3)
         parameters = make(keys[0])
-        x = jax.random.uniform(keys[1], (batch, *shape))
-        y = jax.random.randint(keys[2], (batch,), 0, classes)
+        if shape is None:
+            x, y = jax.random.randint(keys[1], (2, batch, 64), 0, classes)
+        else:
+            x = jax.random.uniform(keys[1], (batch, *shape))
+            y = jax.random.randint(keys[2], (batch,), 0, classes)
+        decay = 0.1 if shape is None else 0.0
         zeros = jax.tree_util.tree_map(jnp.zeros_like, parameters)
 
         def loss(parameters):
             logits = jax.nn.log_softmax(apply(parameters, x))
-            return -jnp.mean(jnp.take_along_axis(logits, y[:, None], axis=1))
+            return -jnp.mean(jnp.take_along_axis(logits, y[..., None], axis=-1))
 
         @jax.jit
         def step(state):
@@ -108,7 +191,7 @@ def main():
             m = tree(lambda m, g: m + 0.1 * (g - m), m, g)
             v = tree(lambda v, g: v + 0.001 * (g * g - v), v, g)
             rate = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            p = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-7), p, m, v)
+            p = tree(lambda p, m, v: p - 1e-3 * decay * p - rate * m / (jnp.sqrt(v) + 1e-7), p, m, v)
             return (p, m, v, t), value
 
         state = (parameters, zeros, zeros, jnp.zeros(()))

@@ -38,6 +38,50 @@ def dense(size, hidden, activation, classes):
     return keras.Sequential([keras.Input((size,))] + hidden + [layers.Dense(classes)])
 
 
+class Positions(layers.Layer):
+    def build(self, shape):
+        self.rows = self.add_weight(shape=shape[1:], initializer=keras.initializers.RandomNormal(stddev=0.02))
+
+    def call(self, x):
+        return x + self.rows
+
+
+class Gelu(layers.Layer):
+    def call(self, x):
+        return keras.activations.gelu(x, approximate=True)
+
+
+def gpt(vocab=65, context=64, width=128, heads=4, depth=4):
+    tokens = keras.Input((context,), dtype="int32")
+    x = Positions()(layers.Embedding(vocab, width)(tokens))
+    for _ in range(depth):
+        y = layers.LayerNormalization()(x)
+        attention = layers.MultiHeadAttention(heads, width // heads)
+        x = x + attention(y, y, use_causal_mask=True)
+        y = Gelu()(layers.Dense(4 * width)(layers.LayerNormalization()(x)))
+        x = x + layers.Dense(width)(y)
+    return keras.Model(tokens, layers.Dense(vocab, use_bias=False)(layers.LayerNormalization()(x)))
+
+
+def normed(x, filters, kernel, stride=1):
+    x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization()(x)
+
+
+def basic(x, filters, stride=1):
+    y = normed(layers.ReLU()(normed(x, filters, 3, stride)), filters, 3)
+    past = x if stride == 1 and x.shape[-1] == filters else normed(x, filters, 1, stride)
+    return layers.ReLU()(past + y)
+
+
+def resnet():
+    image = keras.Input((32, 32, 3))
+    x = layers.ReLU()(normed(image, 16, 3))
+    x = basic(basic(basic(x, 16), 32, 2), 64, 2)
+    return keras.Model(image, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+
+
+# Batch, shape of an example (None: 64 tokens), classes, network.
 NETWORKS = {
     "cnn": (128, (28, 28, 1), 10, lambda: convolutional(layers.MaxPooling2D)),
     "cnn_average": (128, (28, 28, 1), 10, lambda: convolutional(layers.AveragePooling2D)),
@@ -46,6 +90,8 @@ NETWORKS = {
     "cnn_5x5": (128, (28, 28, 1), 10, lambda: convolutional(layers.MaxPooling2D, kernel=5)),
     "cnn_24_48": (128, (28, 28, 1), 10, lambda: convolutional(layers.MaxPooling2D, channels=(24, 48))),
     "mlp": (64, (784,), 10, lambda: dense(784, (256, 128), "relu", 10)),
+    "gpt": (12, None, 65, gpt),
+    "resnet": (64, (32, 32, 3), 10, resnet),
     "tiny": (16, (4,), 3, lambda: dense(4, (16,), "tanh", 3)),
 }
 
@@ -58,10 +104,14 @@ def main():
         batch, shape, classes, make = NETWORKS[name]
         model = make()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        optimizer = keras.optimizers.Adam(1e-3)
+        if shape is None:
+            optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.1)
+            x, y = [tensorflow.constant(numpy.random.randint(0, classes, (batch, 64))) for _ in range(2)]
+        else:
+            optimizer = keras.optimizers.Adam(1e-3)
+            x = tensorflow.constant(numpy.random.rand(batch, *shape).astype("float32"))
+            y = tensorflow.constant(numpy.random.randint(0, classes, batch))
         optimizer.build(model.trainable_variables)
-        x = tensorflow.constant(numpy.random.rand(batch, *shape).astype("float32"))
-        y = tensorflow.constant(numpy.random.randint(0, classes, batch))
 
         @tensorflow.function
         def step():

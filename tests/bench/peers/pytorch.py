@@ -30,6 +30,80 @@ def convolutional(pool, channels=(32, 64), kernel=3, norm=False, stride=1):
     )
 
 
+class Attention(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.entry, self.exit = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x):
+        batch, steps, width = x.shape
+        parts = self.entry(x).view(batch, steps, 3, self.heads, width // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.exit(y.transpose(1, 2).reshape(batch, steps, width))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.first, self.attention = nn.LayerNorm(width), Attention(width, heads)
+        self.second, self.wide = nn.LayerNorm(width), nn.Linear(width, 4 * width)
+        self.narrow = nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        x = x + self.attention(self.first(x))
+        return x + self.narrow(nn.functional.gelu(self.wide(self.second(x)), approximate="tanh"))
+
+
+class Gpt(nn.Module):
+    def __init__(self, vocab=65, context=64, width=128, heads=4, depth=4):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(context, width))
+        self.blocks = nn.Sequential(*[Block(width, heads) for _ in range(depth)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocab, bias=False)
+
+    def forward(self, tokens):
+        x = self.blocks(self.embedding(tokens) + self.positions)
+        return self.head(self.norm(x)).transpose(1, 2)
+
+
+class Basic(nn.Module):
+    def __init__(self, before, after, stride=1):
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        self.past = nn.Identity()
+        if stride != 1 or before != after:
+            self.past = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)
+            )
+
+    def forward(self, x):
+        return nn.functional.relu(self.past(x) + self.path(x))
+
+
+def resnet():
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        Basic(16, 16),
+        Basic(16, 32, 2),
+        Basic(32, 64, 2),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+
+
+# Batch, shape of an example (None: 64 tokens), classes, network.
 NETWORKS = {
     "cnn": (128, (1, 28, 28), 10, lambda: convolutional(nn.MaxPool2d)),
     "cnn_average": (128, (1, 28, 28), 10, lambda: convolutional(nn.AvgPool2d)),
@@ -45,6 +119,8 @@ NETWORKS = {
             nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)
         ),
     ),
+    "gpt": (12, None, 65, Gpt),
+    "resnet": (64, (3, 32, 32), 10, resnet),
     "tiny": (16, (4,), 3, lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 3))),
 }
 
@@ -56,8 +132,12 @@ def main():
     for name in names:
         batch, shape, classes, make = NETWORKS[name]
         model, loss = make(), nn.CrossEntropyLoss()
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-        x, y = torch.rand(batch, *shape), torch.randint(0, classes, (batch,))
+        if shape is None:
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+            x, y = torch.randint(0, classes, (2, batch, 64))
+        else:
+            optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+            x, y = torch.rand(batch, *shape), torch.randint(0, classes, (batch,))
 
         def step():
             optimizer.zero_grad()
