@@ -52,9 +52,21 @@ fn noise(seed: u32, count: usize) -> Vec<f32> {
 }
 
 const MACHINES: [(&str, f64, MachineOptions); 3] = [
-    ("interpreted", 1e-6, MachineOptions { threads: 1, interpret: true, optimize: true }),
-    ("compiled", 2e-5, MachineOptions { threads: 2, interpret: false, optimize: true }),
-    ("without passes", 2e-5, MachineOptions { threads: 1, interpret: false, optimize: false }),
+    (
+        "interpreted",
+        1e-6,
+        MachineOptions { threads: 1, interpret: true, optimize: true, off: nnc::passes::Off::NONE },
+    ),
+    (
+        "compiled",
+        2e-5,
+        MachineOptions { threads: 2, interpret: false, optimize: true, off: nnc::passes::Off::NONE },
+    ),
+    (
+        "without passes",
+        2e-5,
+        MachineOptions { threads: 1, interpret: false, optimize: false, off: nnc::passes::Off::NONE },
+    ),
 ];
 
 fn experiment(name: &str, text: &str, checked: &Checked) -> Experiment {
@@ -96,7 +108,13 @@ fn run_value_case(case: &ValueCase) {
                 DType::F32 => Values::F32(flat.map(|v| *v as f32).collect()),
                 DType::Index(_) | DType::Bool => Values::I32(flat.map(|v| *v as i32).collect()),
             };
-            Field { name: name.clone(), dtype: ty.dtype, shape: Shape::of(&ty.shape), values }
+            Field {
+                name: name.clone(),
+                dtype: ty.dtype,
+                shape: Shape::of(&ty.shape),
+                values,
+                vocabulary: None,
+            }
         })
         .collect();
     let types = driver::types(&experiment);

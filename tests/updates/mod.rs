@@ -70,7 +70,7 @@ impl Problem {
     fn steps(&self, number: usize, interpret: bool) -> Vec<Vec<Vec<f64>>> {
         let experiment = self.checked.experiment.as_ref().expect("checked");
         let stage = self.stage(number);
-        let machine = MachineOptions { threads: 2, interpret, optimize: true };
+        let machine = MachineOptions { threads: 2, interpret, optimize: true, off: nnc::passes::Off::NONE };
         let size = stage.batches[0].size;
         let mut task =
             Task::new(&step_of(stage, &self.types), &self.types, size, &machine).expect("it compiles");
