@@ -15,6 +15,7 @@ mod parse;
 mod scan;
 mod segments;
 mod spacing;
+mod training;
 mod words;
 
 pub use dump::dump;

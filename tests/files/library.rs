@@ -13,10 +13,6 @@ use nnc::syntax;
 use nnc::syntax::ast::{Def, Item};
 use nnc::ty::Shape;
 
-fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("readable")
-}
-
 /// All definitions of the library with the file they stand in.
 pub fn definitions() -> Vec<(String, Def)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/std");
