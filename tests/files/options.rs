@@ -117,7 +117,7 @@ const USES: &[(&str, &str)] = &[
     ("bernoulli_log_likelihood", "bernoulli_log_likelihood(scores, bits{})"),
     ("normal_log_likelihood", "normal_log_likelihood(x, sin(x){})"),
     ("ctc", "ctc(scores, cast(1 + iota(2), bound: 3){})"),
-    ("edit_distance", "edit_distance(tokens, near{})"),
+    ("edit_distance", "edit_distance(tokens, reverse(tokens, 0){})"),
     ("error_rate", "error_rate(tokens, near{})"),
     ("accuracy", "accuracy(scores, labels{})"),
     ("top_k", "top_k(scores, labels{})"),
