@@ -30,9 +30,12 @@ pub fn size(model: &str, ty: &Type) -> Result<Size, Diagnostic> {
         (DType::F32, [height, width, channels @ (1 | 3)]) => {
             Ok(Size { height: *height, width: *width, channels: *channels })
         }
-        _ => Err(Diagnostic::error("no-image", format!("the results of {model} are {ty}: these are no images"))
-            .exit(Exit::Usage)
-            .help("an image is f32[h, w], f32[h, w, 1] or f32[h, w, 3], from 0 to 1")),
+        _ => Err(Diagnostic::error(
+            "no-image",
+            format!("the results of {model} are {ty}: these are no images"),
+        )
+        .exit(Exit::Usage)
+        .help("an image is f32[h, w], f32[h, w, 1] or f32[h, w, 3], from 0 to 1")),
     }
 }
 
@@ -56,10 +59,10 @@ pub fn write(path: &Path, size: Size, images: &[Vec<f64>]) -> Result<(), Diagnos
             }
         }
     }
-    let refuse = |why: String| {
-        Diagnostic::error("output", format!("{}: {why}", path.display())).exit(Exit::Resources)
-    };
-    let extent = |n: usize| u32::try_from(n).map_err(|_| refuse(format!("an image of {across} by {down} pixels")));
+    let refuse =
+        |why: String| Diagnostic::error("output", format!("{}: {why}", path.display())).exit(Exit::Resources);
+    let extent =
+        |n: usize| u32::try_from(n).map_err(|_| refuse(format!("an image of {across} by {down} pixels")));
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, extent(across)?, extent(down)?);
     encoder.set_color(if channels == 3 { png::ColorType::Rgb } else { png::ColorType::Grayscale });

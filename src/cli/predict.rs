@@ -279,5 +279,10 @@ fn random(input: &str, ty: &Type, seed: u64, stream: u64, count: usize) -> Resul
     for (example, values) in values.chunks_mut(width.max(1)).enumerate() {
         Generator::new(seed, stream, 0, example as u64).fill_normal(values);
     }
-    Ok(Field { name: input.to_string(), dtype: ty.dtype, shape: ty.shape.clone(), values: Values::F32(values) })
+    Ok(Field {
+        name: input.to_string(),
+        dtype: ty.dtype,
+        shape: ty.shape.clone(),
+        values: Values::F32(values),
+    })
 }

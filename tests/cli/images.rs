@@ -44,7 +44,10 @@ fn random_inputs_are_normal_and_follow_the_seed() {
     let values = |more: &[&str]| -> Vec<f64> {
         let args = [&["predict", "x", "--model", "Draw", "--random", "z", "--json"], more].concat();
         let rows = place.nnc(&args).exits(OK).lines();
-        rows.iter().flat_map(|r| r["output"].as_array().expect("a list").clone()).filter_map(|v| v.as_f64()).collect()
+        rows.iter()
+            .flat_map(|r| r["output"].as_array().expect("a list").clone())
+            .filter_map(|v| v.as_f64())
+            .collect()
     };
     assert_eq!(values(&[]).len(), 64 * 6);
     let many: Vec<f64> = values(&["--limit", "2000"]).iter().map(|v| 2.0 * v - 1.0).collect();
@@ -78,7 +81,10 @@ fn images_stand_in_rows_and_columns() {
 fn what_is_no_image_or_no_number_is_refused() {
     let place = drawn();
     place.nnc(&["predict", "x", "--model", "Read", "--png", "r.png"]).exits(USAGE).says("f32[2]");
-    place.nnc(&["predict", "x", "--model", "Draw", "--random", "zz"]).exits(USAGE).says("there is no input `zz`");
+    place
+        .nnc(&["predict", "x", "--model", "Draw", "--random", "zz"])
+        .exits(USAGE)
+        .says("there is no input `zz`");
     place.nnc(&["predict", "x", "--model", "Draw"]).exits(USAGE).says("--random z");
     let both = ["predict", "x", "--model", "Draw", "--random", "z", "--on", "digits.test"];
     place.nnc(&both).exits(USAGE).says("--on");
