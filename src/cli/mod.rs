@@ -6,6 +6,7 @@ mod emit;
 mod eval;
 mod fmt;
 mod gradcheck;
+mod grid;
 mod ops;
 mod plan;
 mod predict;

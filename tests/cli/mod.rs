@@ -2,6 +2,7 @@
 
 mod commands;
 mod faults;
+mod images;
 mod runs;
 mod weights;
 
