@@ -280,6 +280,7 @@ fn random(input: &str, ty: &Type, seed: u64, stream: u64, count: usize) -> Resul
         Generator::new(seed, stream, 0, example as u64).fill_normal(values);
     }
     Ok(Field {
+        vocabulary: None,
         name: input.to_string(),
         dtype: ty.dtype,
         shape: ty.shape.clone(),
