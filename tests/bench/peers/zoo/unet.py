@@ -8,7 +8,7 @@ from common import glorot, start, train
 
 def pair(before, filters):
     return nn.Sequential(
-        nn.Conv2d(before, filters, 3, padding=1), nn.ReLU(), nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU()
+        nn.Conv2d(before, filters, 3, padding=1), nn.SiLU(), nn.Conv2d(filters, filters, 3, padding=1), nn.SiLU()
     )
 
 
