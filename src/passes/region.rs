@@ -224,7 +224,10 @@ impl<'a> Facts<'a> {
             needed[root.index()] = true;
             demand[root.index()] = self.image(root).unwrap_or_default();
         }
-        for id in self.graph.ids().rev().filter(|id| needed[id.index()]).collect::<Vec<_>>() {
+        for id in self.graph.ids().rev() {
+            if !needed[id.index()] {
+                continue;
+            }
             let own = self.own(id, demand[id.index()]);
             self.part[id.index()] = own;
             for (i, input) in self.graph[id].inputs.iter().enumerate() {

@@ -161,7 +161,7 @@ fn passes_keep_the_values_of_networks_and_join_many() {
         joined += u64::from(forward().next().is_some());
         clipped += u64::from(forward().any(|(_, node)| node.attrs.get_bool("relu")));
     }
-    assert!(smaller > NETWORKS / 12, "only {smaller} of {NETWORKS} networks have rows that nothing reads");
+    assert!(smaller > NETWORKS / 6, "only {smaller} of {NETWORKS} networks have rows that nothing reads");
     assert!(joined > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
     assert!(clipped > NETWORKS / 12, "only {clipped} of {NETWORKS} networks have one with a ReLU");
 }
