@@ -22,6 +22,7 @@ mod model;
 mod optimizer;
 mod program;
 mod resolve;
+mod scan;
 mod scope;
 mod selector;
 mod settings;

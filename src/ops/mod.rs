@@ -10,6 +10,7 @@ mod window;
 mod abs;
 mod add;
 mod argmax;
+mod argument;
 mod batch_sum;
 mod broadcast;
 mod cast;
@@ -40,6 +41,8 @@ mod reduce_max;
 mod relu;
 mod reshape;
 mod reverse;
+mod scan;
+mod scan_gradient;
 mod select;
 mod sigmoid;
 mod sin;
@@ -57,6 +60,7 @@ mod variable;
 pub use abs::{abs, sign};
 pub use add::add;
 pub use argmax::{argmax, argmin};
+pub use argument::argument;
 pub use batch_sum::batch_sum;
 pub use broadcast::broadcast;
 pub use cast::cast;
@@ -90,6 +94,7 @@ pub use reverse::reverse;
 pub use rules::{
     broadcast_like, broadcast_shapes, expand, offset, one_minus, scale, square, sum_to, zeros_like,
 };
+pub use scan::{attrs as scan_attrs, scan, stacked};
 pub use select::select;
 pub use sigmoid::sigmoid;
 pub use sin::{cos, sin};
@@ -114,6 +119,7 @@ pub static ALL: &[&Op] = &[
     &logic::AND,
     &argmax::MAX,
     &argmax::MIN,
+    &argument::OP,
     &step::BATCH_SIZE,
     &batch_sum::OP,
     &broadcast::OP,
@@ -161,6 +167,7 @@ pub static ALL: &[&Op] = &[
     &reshape::OP,
     &reverse::OP,
     &sqrt::RSQRT,
+    &scan::OP,
     &gather::SCATTER_ADD,
     &select::OP,
     &sigmoid::OP,

@@ -241,6 +241,13 @@ pub enum Statement {
         /// The whole statement.
         span: Span,
     },
+    /// `yield e`: what a step of a `scan` gives.
+    Yield {
+        /// The value.
+        value: Expr,
+        /// The whole statement.
+        span: Span,
+    },
     /// An expression; as the last one, the block's value.
     Expr(Expr),
 }
@@ -402,6 +409,21 @@ pub enum ExprKind {
         /// Its value if false.
         otherwise: Option<Block>,
     },
+    /// `scan xt in x with h = zeros(8) { ..; yield h }`
+    Scan(Box<Scan>),
+}
+
+/// A loop over the first axis of sequences.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// `xt in x`: the name of a step's part, and the sequence.
+    pub parts: Vec<(Ident, Expr)>,
+    /// From the last step to the first.
+    pub reverse: bool,
+    /// `h = zeros(8)`: what is carried, and its first value.
+    pub carries: Vec<(Ident, Expr)>,
+    /// One step.
+    pub body: Block,
 }
 
 /// An actual argument, by place or by name.

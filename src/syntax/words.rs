@@ -20,7 +20,7 @@ impl Place {
             Place::Top => &["use", "let", "seed", "data", "layer", "model", "optimizer", "train"],
             Place::Train => &["batch", "let", "minimize", "optimizer", "epochs", "steps", "measure", "seed"],
             Place::Data => &["split"],
-            Place::Body => &["let", "param", "state", "update", "for", "if"],
+            Place::Body => &["let", "param", "state", "update", "for", "if", "yield"],
         }
     }
 
@@ -47,7 +47,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 26] = [
+const NOT_YET: [(&str, &str); 24] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -63,8 +63,6 @@ const NOT_YET: [(&str, &str); 26] = [
     ("ema", "averaged weights"),
     ("clip", "gradient clipping"),
     ("accumulate", "gradient accumulation"),
-    ("scan", "recurrences"),
-    ("yield", "recurrences"),
     ("tokens", "text data"),
     ("window", "text data"),
     ("where", "selecting rows of data"),

@@ -167,7 +167,7 @@ fn sums(graph: &Graph) -> Vec<bool> {
                         !graph[*i].inputs.is_empty()
                     })
             }
-            Some(Kernel::Reduce(..) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_)) | None => {
+            Some(Kernel::Reduce(..) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_) | Kernel::Scan(_)) | None => {
                 true
             }
             Some(_) => false,

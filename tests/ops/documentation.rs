@@ -63,6 +63,7 @@ impl<'a> Reader<'a> {
             AttrKind::Int => Attr::Int(self.word().parse().expect("a whole number")),
             AttrKind::Ints => Attr::Ints(self.tensor().data.iter().map(|x| *x as i64).collect()),
             AttrKind::Float => Attr::Float(self.word().parse().expect("a number")),
+            AttrKind::Body => unreachable!("bodies are not written in examples"),
             AttrKind::Bool => Attr::Bool(self.word().parse().expect("a switch")),
             AttrKind::Text => {
                 let (text, rest) =

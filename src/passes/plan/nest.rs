@@ -178,7 +178,8 @@ impl<'a> NestBuilder<'a> {
             | Kernel::Concat(_)
             | Kernel::Contract(_)
             | Kernel::BatchSum
-            | Kernel::Leaf(_) => self.load(id, map),
+            | Kernel::Leaf(_)
+            | Kernel::Scan(_) => self.load(id, map),
         }
     }
 
