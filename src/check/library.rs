@@ -9,5 +9,6 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/losses.nn", include_str!("../std/losses.nn")),
     ("std/metrics.nn", include_str!("../std/metrics.nn")),
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
+    ("std/recurrent.nn", include_str!("../std/recurrent.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
 ];
