@@ -5,5 +5,6 @@ mod docs;
 mod library;
 mod meaning;
 mod misspelt;
+mod recurrent;
 mod syntax;
 mod wrong;
