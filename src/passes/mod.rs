@@ -11,6 +11,7 @@ mod cse;
 mod dce;
 mod decompose;
 pub mod guard;
+mod hoist;
 pub mod plan;
 mod rewrite;
 mod scans;
@@ -46,6 +47,7 @@ pub static PIPELINE: &[&Pass] = &[
     &cse::PASS,
     &simplify::PASS,
     &dce::PASS,
+    &hoist::PASS,
     &conv_pool::PASS,
     &winograd::PASS,
     &copies::PASS,

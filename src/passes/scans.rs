@@ -37,7 +37,7 @@ fn run(computation: Computation) -> Computation {
     rewrite::drop_unneeded(computation)
 }
 
-fn scan_of(graph: &Graph, id: NodeId) -> Option<Scan> {
+pub fn scan_of(graph: &Graph, id: NodeId) -> Option<Scan> {
     match graph.kernel(id) {
         Some(Kernel::Scan(scan)) => Some(scan),
         _ => None,
@@ -45,7 +45,7 @@ fn scan_of(graph: &Graph, id: NodeId) -> Option<Scan> {
 }
 
 /// The columns that a node takes of its input, all rows of it: first and number.
-fn columns(graph: &Graph, id: NodeId) -> Option<(usize, usize)> {
+pub fn columns(graph: &Graph, id: NodeId) -> Option<(usize, usize)> {
     let Some(Kernel::View(view)) = graph.kernel(id) else { return None };
     let [rows, columns] = &view.axes[..] else { return None };
     let (from, to) = (&graph[graph[id].inputs[0]].ty.shape, &graph[id].ty.shape);
@@ -58,7 +58,7 @@ fn columns(graph: &Graph, id: NodeId) -> Option<(usize, usize)> {
 }
 
 /// For each node, who uses it, and whether it is a result.
-fn users(computation: &Computation) -> (Vec<Vec<NodeId>>, HashSet<NodeId>) {
+pub fn users(computation: &Computation) -> (Vec<Vec<NodeId>>, HashSet<NodeId>) {
     let mut users = vec![Vec::new(); computation.graph.len()];
     for (id, node) in computation.graph.iter() {
         node.inputs.iter().for_each(|input| users[input.index()].push(id));
@@ -172,7 +172,7 @@ fn old_columns(node: &Node, parts: &[(usize, usize, usize)]) -> Option<(usize, u
 
 /// A loop with only these parts of its rows, without inputs that no step reads. Also gives for each part that is
 /// left its old place, its size and its new place.
-fn smaller(b: &mut Builder, node: Node, read: &[bool]) -> (NodeId, Vec<(usize, usize, usize)>, bool) {
+pub fn smaller(b: &mut Builder, node: Node, read: &[bool]) -> (NodeId, Vec<(usize, usize, usize)>, bool) {
     let body = node.attrs.get_body("body").clone();
     let sequences = node.attrs.get_int("sequences") as usize;
     let (_, starts) = body.layout();

@@ -12,8 +12,11 @@ use super::lowered::Lowered;
 use super::merge::{merge, writes};
 use super::roots::{self, Storage};
 use crate::ir::kernel::{Kernel, Scan};
-use crate::ir::plan::{Arena, Buffer, BufferId, Extent, Loop, PlannedKernel, Work, WriteMode};
+use crate::ir::plan::{
+    Access, Arena, Buffer, BufferId, Extent, Instr, Load, Loop, Matrix, Nest, PlannedKernel, Store, Work, WriteMode,
+};
 use crate::ir::{Body, Level, NodeId};
+use crate::ty::{Shape, Type};
 
 /// A value that stands in memory as a part of another one.
 pub struct Within {
@@ -149,11 +152,21 @@ impl Kernels<'_> {
         let mut kernels: Vec<PlannedKernel> = kernels.into_iter().chain(last).collect();
         super::choice::tell(&lowered, &mut kernels);
         inner.give_back(self);
+        let first_turned = self.buffers.all.len();
+        self.turn_weights(id, &mut kernels, mark);
         kernels.iter_mut().for_each(|kernel| kernel.nodes = vec![id]);
 
         let mut own: Vec<BufferId> = vec![result];
         own.extend(current);
+        // Turned weights are read from outside.
+        for buffer in kernels.iter().flat_map(super::merge::reads) {
+            let outside = buffer.0 as usize >= first_turned && self.buffers.all[buffer.0 as usize].arena == Arena::Once;
+            if outside && !reads.contains(&buffer) {
+                reads.push(buffer);
+            }
+        }
         let inner = kernels.iter().flat_map(|k| super::merge::reads(k).into_iter().chain(writes(k)));
+        let inner = inner.filter(|b| !reads.contains(b));
         own.extend(inner.filter(|b| b.0 as usize >= mark && self.buffers.all[b.0 as usize].within.is_none()));
         own.sort();
         own.dedup();
@@ -162,6 +175,41 @@ impl Kernels<'_> {
         let work = Work::Loop(Loop { count, reverse, kernels, reads, writes: own });
         self.push(work, vec![id], id, flops);
         self.buffers.bind(id, result, false);
+    }
+
+    /// Matrices from outside that a product of a step would read column by column: they are turned round once, before
+    /// the loop.
+    fn turn_weights(&mut self, id: NodeId, kernels: &mut [PlannedKernel], mark: usize) {
+        let mut turned: Vec<(Matrix, BufferId)> = Vec::new();
+        for kernel in kernels {
+            let Work::Gemm(gemm) = &mut kernel.work else { continue };
+            let buffer = &self.buffers.all[gemm.b.buffer.0 as usize];
+            let outside = (gemm.b.buffer.0 as usize) < mark && buffer.level == Level::Once && buffer.step == 0;
+            let (Extent::Const(k), Extent::Const(n)) = (gemm.k, gemm.n) else { continue };
+            let by_columns = gemm.b.column > 1 && gemm.b.row == 1 && gemm.outer.iter().all(|(_, steps)| steps[1] == 0);
+            if !(outside && by_columns && k > 1 && n > 1) {
+                continue;
+            }
+            let known = turned.iter().find(|(matrix, _)| *matrix == gemm.b).map(|(_, copy)| *copy);
+            let copy = known.unwrap_or_else(|| {
+                let ty = Type::f32(Shape::of(&[k, n]));
+                let copy = self.buffers.add(&ty, Level::Once, Arena::Once, format!("{id} turned weights"));
+                let access = |buffer, offset, strides: [i64; 2]| Access { buffer, offset, strides: strides.to_vec() };
+                let from = access(gemm.b.buffer, gemm.b.offset, [gemm.b.row, gemm.b.column]);
+                let to = access(copy, 0, [n as i64, 1]);
+                let nest = Nest {
+                    dims: vec![Extent::Const(k), Extent::Const(n)],
+                    reduced: 0,
+                    loads: vec![Load { access: from, sum_slots: false }],
+                    body: vec![Instr::Load(0)],
+                    stores: vec![Store { value: 0, access: to, mode: WriteMode::Overwrite }],
+                };
+                self.nest(id, nest, vec![id]);
+                turned.push((gemm.b.clone(), copy));
+                copy
+            });
+            gemm.b = Matrix { buffer: copy, offset: 0, row: n as i64, column: 1 };
+        }
     }
 
     /// The buffer of a carry, filled with its first value.
