@@ -141,13 +141,19 @@ impl<'a> Checker<'a> {
             let found = self.ty(node).to_string();
             let Some(length) = self.shape(node).first().copied() else {
                 let title = "a `scan` runs over the first axis of a tensor";
-                return self.error_at(expr.span, "not-a-list", title, &format!("this is {found}, a single number"));
+                return self.error_at(
+                    expr.span,
+                    "not-a-list",
+                    title,
+                    &format!("this is {found}, a single number"),
+                );
             };
             if let Some(first) = nodes.first()
                 && self.shape(*first)[0] != length
             {
                 let (other, place) = (self.ty(*first).to_string(), scan.parts[0].1.span);
-                let title = format!("the sequences of a `scan` have {} and {length} steps", self.shape(*first)[0]);
+                let title =
+                    format!("the sequences of a `scan` have {} and {length} steps", self.shape(*first)[0]);
                 let problem = self
                     .problem_at(expr.span, "shape-mismatch", title, &format!("{found} here"))
                     .label(place, format!("{other} here"))
@@ -193,8 +199,15 @@ impl<'a> Checker<'a> {
         })?;
         if node == place {
             let problem = self
-                .problem_at(declared, "no-next", format!("`{name}` has no next value"), "carried from step to step")
-                .help(format!("give it one in the step: `let {name} = ..`; what does not change need not be carried"));
+                .problem_at(
+                    declared,
+                    "no-next",
+                    format!("`{name}` has no next value"),
+                    "carried from step to step",
+                )
+                .help(format!(
+                    "give it one in the step: `let {name} = ..`; what does not change need not be carried"
+                ));
             return Err(self.report(problem));
         }
         let node = if self.shape(node).rank() == 0 { self.broadcast(node, &ty.shape)? } else { node };
@@ -222,10 +235,17 @@ impl<'a> Checker<'a> {
     ) -> Eval<NodeId> {
         let roots: Vec<NodeId> = nexts.iter().chain(rows).copied().collect();
         let found = Found::new(&self.g.b.graph, mark, places, &roots);
-        if let Some(sum) = found.moving.iter().find(|id| self.g.b.graph.kernel(**id) == Some(Kernel::BatchSum)) {
+        if let Some(sum) =
+            found.moving.iter().find(|id| self.g.b.graph.kernel(**id) == Some(Kernel::BatchSum))
+        {
             let span = self.g.b.graph[*sum].span;
             let problem = self
-                .problem_at(span, "batch-in-scan", "examples meet in a step of a `scan`", "a sum over the batch")
+                .problem_at(
+                    span,
+                    "batch-in-scan",
+                    "examples meet in a step of a `scan`",
+                    "a sum over the batch",
+                )
                 .help("take `batch_mean(..)` of what the `scan` gives");
             return Err(self.report(problem));
         }
@@ -233,7 +253,12 @@ impl<'a> Checker<'a> {
         if let Some(update) = state {
             let span = self.g.b.graph[update.value].span;
             let problem = self
-                .problem_at(span, "update-in-scan", "a state gets a new value in each step", "depends on the step")
+                .problem_at(
+                    span,
+                    "update-in-scan",
+                    "a state gets a new value in each step",
+                    "depends on the step",
+                )
                 .help("carry it: `with name = ..`, and update the state with what the `scan` gives at last");
             return Err(self.report(problem));
         }
@@ -253,9 +278,10 @@ impl<'a> Checker<'a> {
         let mut map: HashMap<NodeId, NodeId> = HashMap::new();
         let (parts, carries) = places.split_at(sequences.len());
         let captured = all + firsts.len();
-        let arguments = (parts.iter().chain(&found.random).enumerate().map(|(i, id)| (i, *id, level(&inputs[i]))))
-            .chain(carries.iter().enumerate().map(|(j, id)| (all + j, *id, loop_level)))
-            .chain(found.captured.iter().enumerate().map(|(k, id)| (captured + k, *id, level(id))));
+        let arguments =
+            (parts.iter().chain(&found.random).enumerate().map(|(i, id)| (i, *id, level(&inputs[i]))))
+                .chain(carries.iter().enumerate().map(|(j, id)| (all + j, *id, loop_level)))
+                .chain(found.captured.iter().enumerate().map(|(k, id)| (captured + k, *id, level(id))));
         for (index, id, level) in arguments {
             let made = ops::argument(&mut b, index, &graph[id].ty, level);
             map.insert(id, made);

@@ -128,7 +128,10 @@ fn check_bodies(graph: &Graph, inputs: &[NodeId], attrs: &Attrs, level: Level) -
             let carry = (first..first + body.carries.len()).contains(&argument);
             let wanted = if carry { level } else { inputs.get(argument).map_or(level, |i| graph[*i].level) };
             if body.graph[id].level != wanted {
-                let message = format!("argument {argument} of the body stands at {:?}, not {wanted:?}", body.graph[id].level);
+                let message = format!(
+                    "argument {argument} of the body stands at {:?}, not {wanted:?}",
+                    body.graph[id].level
+                );
                 return Err(Mismatch::of(&[], message));
             }
         }

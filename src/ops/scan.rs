@@ -84,7 +84,8 @@ fn reference(call: &RefCall) -> Array {
     let body = call.attrs.get_body("body");
     let sequences = call.attrs.get_int("sequences") as usize;
     let (count, width) = (call.ty.shape[0], call.ty.shape[1]);
-    let mut carries: Vec<Array> = call.inputs[sequences..][..body.carries.len()].iter().map(|a| (*a).clone()).collect();
+    let mut carries: Vec<Array> =
+        call.inputs[sequences..][..body.carries.len()].iter().map(|a| (*a).clone()).collect();
     let mut result = vec![0.0; count * width];
     for turn in 0..count {
         let at = if call.attrs.get_bool("reverse") { count - 1 - turn } else { turn };
@@ -99,8 +100,10 @@ fn reference(call: &RefCall) -> Array {
                 Some(index) if index < sequences + carries.len() => carries[index - sequences].clone(),
                 Some(index) => call.inputs[index].clone(),
                 None => {
-                    let inputs: Vec<&Array> = node.inputs.iter().map(|input| &values[input.index()]).collect();
-                    let call = RefCall { inputs: &inputs, attrs: &node.attrs, ty: &node.ty, moment: call.moment };
+                    let inputs: Vec<&Array> =
+                        node.inputs.iter().map(|input| &values[input.index()]).collect();
+                    let call =
+                        RefCall { inputs: &inputs, attrs: &node.attrs, ty: &node.ty, moment: call.moment };
                     (node.op.reference)(&call)
                 }
             };
@@ -121,7 +124,8 @@ fn cell(n: usize, levels: [Level; 3], matrix: bool) -> Arc<Body> {
     let x = argument(&mut b, 0, &row, levels[0]);
     let h = argument(&mut b, 1, &row, each);
     let w = argument(&mut b, 2, if matrix { &square } else { &row }, levels[2]);
-    let product = if matrix { super::contract(&mut b, h, w, "k, k m -> m") } else { super::mul(&mut b, h, w) };
+    let product =
+        if matrix { super::contract(&mut b, h, w, "k, k m -> m") } else { super::mul(&mut b, h, w) };
     let sum = super::add(&mut b, x, product);
     let next = super::tanh(&mut b, sum);
     let given = super::mul(&mut b, next, x);
@@ -179,7 +183,11 @@ pub static OP: Op = Op {
           `scan xt in x with h = zeros(units) { let h = tanh(xt + h @ w); yield h }`\n\n\
           Source of the gradient: Werbos, Backpropagation through time, 1990.",
     attrs: &[
-        AttrSpec { name: "sequences", kind: AttrKind::Int, doc: "how many inputs, from the first on, are sequences" },
+        AttrSpec {
+            name: "sequences",
+            kind: AttrKind::Int,
+            doc: "how many inputs, from the first on, are sequences",
+        },
         AttrSpec { name: "reverse", kind: AttrKind::Bool, doc: "from the last step to the first" },
         AttrSpec { name: "body", kind: AttrKind::Body, doc: "one step" },
     ],

@@ -142,11 +142,17 @@ impl Part {
                         Factor::Argument(index) => (outer[*index], *index < sequences),
                     };
                     let names = steps.then(|| "t".to_string()).into_iter();
-                    labels.push(names.chain(own.iter().map(|l| format!("l{l}"))).collect::<Vec<_>>().join(" "));
+                    labels
+                        .push(names.chain(own.iter().map(|l| format!("l{l}"))).collect::<Vec<_>>().join(" "));
                     values.push(value);
                 }
                 let out: Vec<String> = spec.out.iter().map(|l| format!("l{l}")).collect();
-                contract(b, values[0], values[1], &format!("{}, {} -> {}", labels[0], labels[1], out.join(" ")))
+                contract(
+                    b,
+                    values[0],
+                    values[1],
+                    &format!("{}, {} -> {}", labels[0], labels[1], out.join(" ")),
+                )
             }
         }
     }
@@ -346,10 +352,9 @@ fn is_costly(body: &Body, id: NodeId) -> bool {
         return false;
     }
     match body.graph.kernel(id) {
-        Some(Kernel::Map(scalar)) => matches!(
-            scalar,
-            Div | Pow | Exp | Log | Sqrt | Rsqrt | Tanh | Sigmoid | Erf | Sin | Cos
-        ),
+        Some(Kernel::Map(scalar)) => {
+            matches!(scalar, Div | Pow | Exp | Log | Sqrt | Rsqrt | Tanh | Sigmoid | Erf | Sin | Cos)
+        }
         Some(
             Kernel::Source(
                 Source::Argument(_)
@@ -365,7 +370,10 @@ fn is_costly(body: &Body, id: NodeId) -> bool {
             | Kernel::Pad { .. }
             | Kernel::Concat(_),
         ) => false,
-        Some(Kernel::Reduce(..) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_) | Kernel::Scan(_)) | None => true,
+        Some(
+            Kernel::Reduce(..) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_) | Kernel::Scan(_),
+        )
+        | None => true,
     }
 }
 

@@ -15,12 +15,8 @@ use crate::ops;
 use crate::ty::Shape;
 
 /// The pass.
-pub static PASS: Pass = Pass {
-    name: "hoist",
-    help: "takes products that need no carry out of loops",
-    required: false,
-    run,
-};
+pub static PASS: Pass =
+    Pass { name: "hoist", help: "takes products that need no carry out of loops", required: false, run };
 
 /// A product in a step of something and a value from outside.
 struct Product {
@@ -116,7 +112,8 @@ struct Part {
     size: usize,
     /// The place among the new rows.
     row: usize,
-    product: Option<Product>,
+    /// With the factor that all steps share.
+    product: Option<(Product, NodeId)>,
 }
 
 /// Products that steps only give to the outside are made after the loop.
@@ -146,24 +143,26 @@ fn sink(computation: Computation) -> Computation {
         at += 1;
         if sinks[id.index()] {
             let Some(Kernel::Scan(scan)) = b.graph.kernel_of(&node) else { return rewrite::copy(b, node) };
-            let (rows, made) = lighter(&scan);
+            let (rows, made) = lighter(&scan, &node.inputs);
             let body = Arc::new(Body { rows, ..Body::clone(&scan.body) });
+            let all = vec![true; body.rows.len()];
             let new = ops::scan(b, &node.inputs, scan.sequences, scan.reverse, body);
+            let (new, ..) = smaller(b, b.graph[new].clone(), &all);
             parts.insert(new, made);
             return new;
         }
         let made = node.inputs.first().and_then(|input| parts.get(input));
-        let (Some(made), Some((first, count))) = (made, column[id.index()]) else { return rewrite::copy(b, node) };
+        let (Some(made), Some((first, count))) = (made, column[id.index()]) else {
+            return rewrite::copy(b, node);
+        };
         let scan = node.inputs[0];
-        let Some(part) = made.iter().find(|part| part.first <= first && first < part.first + part.size) else {
+        let Some(part) = made.iter().find(|part| part.first <= first && first < part.first + part.size)
+        else {
             return rewrite::copy(b, node);
         };
         let stack = ops::stacked(b, scan, part.row);
         let all = match &part.product {
-            Some(product) => {
-                let other = b.graph[scan].inputs[product.outside];
-                product.over_steps(b, stack, other)
-            }
+            Some((product, other)) => product.over_steps(b, stack, *other),
             None => stack,
         };
         let steps = b.shape(all)[0];
@@ -177,7 +176,7 @@ fn sink(computation: Computation) -> Computation {
 }
 
 /// The rows of a loop with factors in the place of products that only the outside needs.
-fn lighter(scan: &Scan) -> (Vec<NodeId>, Vec<Part>) {
+fn lighter(scan: &Scan, inputs: &[NodeId]) -> (Vec<NodeId>, Vec<Part>) {
     let body = &scan.body;
     let fixed = scan.sequences + body.carries.len();
     let level = body.graph.iter().map(|(_, node)| node.level).max().unwrap_or(Level::Once);
@@ -196,7 +195,14 @@ fn lighter(scan: &Scan) -> (Vec<NodeId>, Vec<Part>) {
             rows.push(kept);
             rows.len() - 1
         });
-        parts.push(Part { first, size, row, product: found });
+        parts.push(Part {
+            first,
+            size,
+            row,
+            product: found
+                .map(|product| (inputs[product.outside], product))
+                .map(|(other, product)| (product, other)),
+        });
     }
     (rows, parts)
 }

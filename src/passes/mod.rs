@@ -138,9 +138,7 @@ pub fn needed(computation: Computation) -> Result<Computation, Diagnostic> {
 pub fn run_pass(pass: &Pass, computation: Computation) -> Result<Computation, Diagnostic> {
     let stage = format!("the pass `{}`", pass.name);
     let inside = IN_BODIES.iter().any(|other| other.name == pass.name);
-    let work = || {
-        (pass.run)(if inside { scans::in_bodies(computation, pass.run) } else { computation })
-    };
+    let work = || (pass.run)(if inside { scans::in_bodies(computation, pass.run) } else { computation });
     let made = catch_unwind(AssertUnwindSafe(work))
         .map_err(|panic| Diagnostic::internal(&stage, message(panic.as_ref())))?;
     verify(&made).map_err(|fault| blame(&stage, &fault))?;

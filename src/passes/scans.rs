@@ -71,20 +71,17 @@ fn join(computation: Computation) -> Computation {
     let graph = &computation.graph;
     let scans: Vec<(NodeId, Scan)> = graph.ids().filter_map(|id| Some((id, scan_of(graph, id)?))).collect();
     let begins = |a: &Scan, b: &Scan| {
-        a.sequences == b.sequences
-            && a.reverse == b.reverse
-            && b.body.rows.starts_with(&a.body.rows)
-            && {
-                let rows = a.body.rows.clone();
-                *a.body == Body { rows, ..Body::clone(&b.body) }
-            }
+        a.sequences == b.sequences && a.reverse == b.reverse && b.body.rows.starts_with(&a.body.rows) && {
+            let rows = a.body.rows.clone();
+            *a.body == Body { rows, ..Body::clone(&b.body) }
+        }
     };
     let mut longest: HashMap<NodeId, NodeId> = HashMap::new();
     for (id, scan) in &scans {
         let same = scans.iter().filter(|(other, _)| graph[*other].inputs == graph[*id].inputs);
-        let best = same.filter(|(_, other)| begins(scan, other)).max_by_key(|(other, scan)| {
-            (scan.body.rows.len(), std::cmp::Reverse(*other))
-        });
+        let best = same
+            .filter(|(_, other)| begins(scan, other))
+            .max_by_key(|(other, scan)| (scan.body.rows.len(), std::cmp::Reverse(*other)));
         if let Some((best, _)) = best.filter(|(best, _)| best != id) {
             longest.insert(*id, *best);
         }
@@ -92,8 +89,7 @@ fn join(computation: Computation) -> Computation {
     if longest.is_empty() {
         return computation;
     }
-    let attrs: HashMap<NodeId, Attrs> =
-        longest.values().map(|id| (*id, graph[*id].attrs.clone())).collect();
+    let attrs: HashMap<NodeId, Attrs> = longest.values().map(|id| (*id, graph[*id].attrs.clone())).collect();
     let mut made: HashMap<NodeId, NodeId> = HashMap::new();
     let mut at = 0;
     rewrite::rebuild(computation, |b, node| {

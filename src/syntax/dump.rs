@@ -320,7 +320,8 @@ fn index_text(item: &IndexItem) -> String {
 /// The head of a `scan`.
 fn scan_text(scan: &Scan) -> String {
     let parts: Vec<String> = scan.parts.iter().map(|(n, e)| format!("{} in {}", n.name, flat(e))).collect();
-    let carries: Vec<String> = scan.carries.iter().map(|(n, e)| format!("{} = {}", n.name, flat(e))).collect();
+    let carries: Vec<String> =
+        scan.carries.iter().map(|(n, e)| format!("{} = {}", n.name, flat(e))).collect();
     let reverse = if scan.reverse { " reverse" } else { "" };
     let with = if carries.is_empty() { String::new() } else { format!(" with {}", carries.join(", ")) };
     format!("scan {}{reverse}{with}", parts.join(", "))

@@ -1,6 +1,8 @@
 //! Expressions: the flat chains of the grammar become trees by precedence.
 
-use super::ast::{Arg, BinaryOp, Block, Expr, ExprKind, IndexItem, PipeStage, Scan, Selector, Statement, UnaryOp};
+use super::ast::{
+    Arg, BinaryOp, Block, Expr, ExprKind, IndexItem, PipeStage, Scan, Selector, Statement, UnaryOp,
+};
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
 use crate::base::{Diagnostic, Span};

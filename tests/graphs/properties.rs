@@ -40,7 +40,11 @@ fn random_graphs_use_every_op() {
     }
     let drawn = ops::ALL.iter().filter(|op| !matches!(op.grad, Grad::Late)).map(|op| op.name);
     let missing: Vec<&str> = drawn.filter(|name| !seen.contains(name)).collect();
-    assert_eq!(missing, ["argmin", "argument", "floor", "max_pool2d_pick", "trunc"], "ops that no random graph has");
+    assert_eq!(
+        missing,
+        ["argmin", "argument", "floor", "max_pool2d_pick", "trunc"],
+        "ops that no random graph has"
+    );
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::PlanOptions;
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
 use super::gemm::{Operand, Sum, gemm};
 use super::index::{Affine, IndexMap, linear, through_view};
-use super::PlanOptions;
 use super::lowered::Lowered;
 use super::nest::{NestBuilder, Place, reduced_map};
 use super::roots::{Roots, Storage};

@@ -13,7 +13,8 @@ use super::merge::{merge, writes};
 use super::roots::{self, Storage};
 use crate::ir::kernel::{Kernel, Scan};
 use crate::ir::plan::{
-    Access, Arena, Buffer, BufferId, Extent, Instr, Load, Loop, Matrix, Nest, PlannedKernel, Store, Work, WriteMode,
+    Access, Arena, Buffer, BufferId, Extent, Instr, Load, Loop, Matrix, Nest, PlannedKernel, Store, Work,
+    WriteMode,
 };
 use crate::ir::{Body, Level, NodeId};
 use crate::ty::{Shape, Type};
@@ -71,7 +72,13 @@ fn place(own: &[usize], shape: &[usize], map: &[Affine], base: NodeId, sequence:
 
 impl Kernels<'_> {
     /// A part of a buffer that moves with the iterations.
-    fn part(&mut self, root: BufferId, node: (&Lowered, NodeId), level: Level, [offset, step]: [i64; 2]) -> BufferId {
+    fn part(
+        &mut self,
+        root: BufferId,
+        node: (&Lowered, NodeId),
+        level: Level,
+        [offset, step]: [i64; 2],
+    ) -> BufferId {
         let parent = &self.buffers.all[root.0 as usize];
         let (arena, stride) = (parent.arena, if level == Level::Each { parent.stride } else { 0 });
         let ty = node.0.computation.graph[node.1].ty.clone();
@@ -94,7 +101,8 @@ impl Kernels<'_> {
         let carries = scan.sequences..scan.sequences + scan.body.carries.len();
 
         // What the steps are given.
-        let arguments: HashMap<usize, NodeId> = scan.body.arguments().map(|(node, index)| (index, node)).collect();
+        let arguments: HashMap<usize, NodeId> =
+            scan.body.arguments().map(|(node, index)| (index, node)).collect();
         let mut given: Vec<Option<BufferId>> = vec![None; inputs.len()];
         let mut reads: Vec<BufferId> = Vec::new();
         for (index, input) in inputs.iter().enumerate() {
@@ -137,14 +145,17 @@ impl Kernels<'_> {
             }
         }
 
-        let mut kept: Vec<BufferId> = placed.values().copied().chain(copied.iter().map(|(_, b)| *b)).collect();
+        let mut kept: Vec<BufferId> =
+            placed.values().copied().chain(copied.iter().map(|(_, b)| *b)).collect();
         let mut inner = Kernels::inside(self, &lowered, &roots, given, placed);
         inner.run();
         for (row, part) in copied {
             inner.copy_to(row, part, level == Level::Each);
         }
         let next: Vec<NodeId> = scan.body.carries.clone();
-        kept.extend(next.iter().filter(|n| lowered.constant(**n).is_none()).map(|n| inner.buffers.value(*n).0));
+        kept.extend(
+            next.iter().filter(|n| lowered.constant(**n).is_none()).map(|n| inner.buffers.value(*n).0),
+        );
         let before = std::mem::take(&mut inner.kernels);
         let kernels = if inner.fuse { merge(before, &inner.buffers.all, &kept) } else { before };
         inner.carry_on(&next, &current, level == Level::Each);
@@ -160,7 +171,8 @@ impl Kernels<'_> {
         own.extend(current);
         // Turned weights are read from outside.
         for buffer in kernels.iter().flat_map(super::merge::reads) {
-            let outside = buffer.0 as usize >= first_turned && self.buffers.all[buffer.0 as usize].arena == Arena::Once;
+            let outside =
+                buffer.0 as usize >= first_turned && self.buffers.all[buffer.0 as usize].arena == Arena::Once;
             if outside && !reads.contains(&buffer) {
                 reads.push(buffer);
             }
@@ -184,9 +196,11 @@ impl Kernels<'_> {
         for kernel in kernels {
             let Work::Gemm(gemm) = &mut kernel.work else { continue };
             let buffer = &self.buffers.all[gemm.b.buffer.0 as usize];
-            let outside = (gemm.b.buffer.0 as usize) < mark && buffer.level == Level::Once && buffer.step == 0;
+            let outside =
+                (gemm.b.buffer.0 as usize) < mark && buffer.level == Level::Once && buffer.step == 0;
             let (Extent::Const(k), Extent::Const(n)) = (gemm.k, gemm.n) else { continue };
-            let by_columns = gemm.b.column > 1 && gemm.b.row == 1 && gemm.outer.iter().all(|(_, steps)| steps[1] == 0);
+            let by_columns =
+                gemm.b.column > 1 && gemm.b.row == 1 && gemm.outer.iter().all(|(_, steps)| steps[1] == 0);
             if !(outside && by_columns && k > 1 && n > 1) {
                 continue;
             }
@@ -194,7 +208,8 @@ impl Kernels<'_> {
             let copy = known.unwrap_or_else(|| {
                 let ty = Type::f32(Shape::of(&[k, n]));
                 let copy = self.buffers.add(&ty, Level::Once, Arena::Once, format!("{id} turned weights"));
-                let access = |buffer, offset, strides: [i64; 2]| Access { buffer, offset, strides: strides.to_vec() };
+                let access =
+                    |buffer, offset, strides: [i64; 2]| Access { buffer, offset, strides: strides.to_vec() };
                 let from = access(gemm.b.buffer, gemm.b.offset, [gemm.b.row, gemm.b.column]);
                 let to = access(copy, 0, [n as i64, 1]);
                 let nest = Nest {

@@ -22,7 +22,8 @@ impl Draw {
         let x = ops::reshape(&mut self.b, x, &Shape::of(&[count, n]));
         let matrix = self.leaf(&Shape::of(&[n, n]));
         let row = self.leaf(&Shape::of(&[n]));
-        let first = if self.chance(50) { ops::zeros_like(&mut self.b, row) } else { self.leaf(&Shape::of(&[n])) };
+        let first =
+            if self.chance(50) { ops::zeros_like(&mut self.b, row) } else { self.leaf(&Shape::of(&[n])) };
         let (two, mixed, reverse) = (self.chance(60), self.chance(40), self.chance(40));
         let mut inputs = vec![x];
         let second = if self.chance(40) { self.leaf(&Shape::of(&[count, n])) } else { x };
