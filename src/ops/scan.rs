@@ -1,5 +1,6 @@
 //! `scan`: a loop over axis 0 with carried values.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{argument, reshape, scan_gradient, slice_axis};
@@ -87,11 +88,12 @@ fn reference(call: &RefCall) -> Array {
     let mut carries: Vec<Array> =
         call.inputs[sequences..][..body.carries.len()].iter().map(|a| (*a).clone()).collect();
     let mut result = vec![0.0; count * width];
+    let arguments: HashMap<NodeId, usize> = body.arguments().collect();
     for turn in 0..count {
         let at = if call.attrs.get_bool("reverse") { count - 1 - turn } else { turn };
         let mut values: Vec<Array> = Vec::with_capacity(body.graph.len());
         for (id, node) in body.graph.iter() {
-            let value = match crate::ir::body::argument(&body.graph, id) {
+            let value = match arguments.get(&id).copied() {
                 Some(index) if index < sequences => {
                     let size = node.ty.shape.elements();
                     let data = call.inputs[index].data[at * size..(at + 1) * size].to_vec();
@@ -180,7 +182,11 @@ pub static OP: Op = Op {
           The body computes one step from the step's part of each sequence, the carries and the values from \
           outside: what the carries are after it, and a row of the result, which stands where the step's \
           part of the sequences stands. With `reverse` the last step comes first.\n\n\
-          `scan xt in x with h = zeros(units) { let h = tanh(xt + h @ w); yield h }`\n\n\
+          Example: `scan([1, 2, 3], 0, sequences: 1, reverse: false, body: \"\
+          %0 = argument {index: 0, each: false} : once f32; \
+          %1 = argument {index: 1, each: false} : once f32; \
+          %2 = add %0, %1 : once f32; \
+          output carry 0 = %2; output row 0 = %2\") = [[1], [3], [6]]`\n\n\
           Source of the gradient: Werbos, Backpropagation through time, 1990.",
     attrs: &[
         AttrSpec {

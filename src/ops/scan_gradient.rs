@@ -21,7 +21,7 @@ pub fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
     let forward = attrs.get_body("body").clone();
     let inputs = b.graph[node].inputs.clone();
     let carries = forward.carries.len();
-    let step = Step::new(b, &forward, &inputs, sequences, b.ty(g).shape[1]);
+    let step = Step::new(b, &forward, &inputs, sequences, g);
 
     // The forward loop with what the backward steps read of it.
     let mut rows = forward.rows.clone();
@@ -170,7 +170,7 @@ struct Step {
 impl Step {
     /// The arguments of the backward step: the forward sequences, the carries before the step, what is kept,
     /// the row's gradient; the carries' gradients; what stands outside.
-    fn new(outer: &Builder, forward: &Body, inputs: &[NodeId], sequences: usize, width: usize) -> Step {
+    fn new(outer: &Builder, forward: &Body, inputs: &[NodeId], sequences: usize, g: NodeId) -> Step {
         let carries = forward.carries.len();
         let level = inputs.iter().map(|input| outer.graph[*input].level).max().unwrap_or(Level::Once);
         let inner = |input: usize| {
@@ -190,7 +190,8 @@ impl Step {
         forward.arguments().for_each(|(id, index)| {
             map.insert(id, given[index]);
         });
-        let g = argument(&mut b, ROW, &Type::f32(Shape::of(&[width])), level);
+        let (row, row_level) = (Type::f32(Shape::of(&outer.ty(g).shape[1..])), outer.graph[g].level);
+        let g = argument(&mut b, ROW, &row, row_level);
         let adjoints: Vec<NodeId> =
             (0..carries).map(|j| argument(&mut b, ADJOINT + j, &inner(sequences + j), level)).collect();
         forward.copy_into(&mut b, &mut map);
@@ -225,7 +226,7 @@ impl Step {
             }
         }
         body.graph = b.graph;
-        let numbers = Numbers { sequences, carries, inputs: inputs.len() };
+        let numbers = Numbers { sequences, carries, level };
         let kept = keep(&mut body, forward, &map, known, &numbers, &mut found);
         Step { body, kept, found }
     }
@@ -238,7 +239,8 @@ const ADJOINT: usize = 1 << 21;
 struct Numbers {
     sequences: usize,
     carries: usize,
-    inputs: usize,
+    /// The level of the loop.
+    level: Level,
 }
 
 /// Zeros in the shape of a node, per example where the loop is.
@@ -303,14 +305,12 @@ fn keep(
         index if index < before => index,
         index => sequences + numbers.carries + index - before,
     };
-    debug_assert!(numbers.inputs >= before);
     let level = |id: NodeId| old[id].level;
-    let loop_level = old.iter().map(|(_, node)| node.level).max().unwrap_or(Level::Once);
     let mut b = Builder::default();
     let mut moved: HashMap<NodeId, NodeId> = HashMap::new();
     for (i, id) in kept.iter().enumerate() {
         // Rows of a loop stand at its level.
-        let made = argument(&mut b, before + i, &old[*id].ty, loop_level);
+        let made = argument(&mut b, before + i, &old[*id].ty, numbers.level);
         moved.insert(*id, made);
     }
     for (id, node) in old.iter() {

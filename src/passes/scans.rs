@@ -189,6 +189,10 @@ pub fn smaller(b: &mut Builder, node: Node, read: &[bool]) -> (NodeId, Vec<(usiz
     // A loop needs a sequence to know its length.
     let first = (0..sequences).find(|i| used.contains(i)).unwrap_or(0);
     let stays = |i: &usize| used.contains(i) || carries.contains(i) || *i == first;
+    // Nor does it change its level.
+    let level = |i: &usize| b.graph[node.inputs[*i]].level;
+    let top = (0..node.inputs.len()).max_by_key(|i| (level(i), stays(i)));
+    let stays = |i: &usize| stays(i) || Some(*i) == top;
     let inputs: Vec<usize> = (0..node.inputs.len()).filter(stays).collect();
     if !fewer && inputs.len() == node.inputs.len() {
         return (rewrite::copy(b, node), parts, false);
