@@ -102,8 +102,8 @@ fn before(b: &mut Builder, node: Node, scan: &Scan) -> NodeId {
     });
     let body = Arc::new(Body::from_computation(body));
     let made = ops::scan(b, &inputs, sequences + found.len(), scan.reverse, body.clone());
-    let (made, ..) = smaller(b, b.graph[made].clone(), &vec![true; body.rows.len()]);
-    made
+    let node = b.graph[made].clone();
+    smaller(b, node, &vec![true; body.rows.len()]).0
 }
 
 /// A part of a loop's rows as it was, and what it is made of now.
@@ -147,7 +147,8 @@ fn sink(computation: Computation) -> Computation {
             let body = Arc::new(Body { rows, ..Body::clone(&scan.body) });
             let all = vec![true; body.rows.len()];
             let new = ops::scan(b, &node.inputs, scan.sequences, scan.reverse, body);
-            let (new, ..) = smaller(b, b.graph[new].clone(), &all);
+            let node = b.graph[new].clone();
+            let (new, ..) = smaller(b, node, &all);
             parts.insert(new, made);
             return new;
         }

@@ -121,6 +121,7 @@ fn read_parts(graph: &Graph, scan: &Scan, users: &[NodeId], wanted: bool) -> Vec
 fn trim(computation: Computation) -> (Computation, bool) {
     let (users, wanted) = users(&computation);
     let graph = &computation.graph;
+    let column: Vec<Option<(usize, usize)>> = graph.ids().map(|id| columns(graph, id)).collect();
     let mut trimmed: HashMap<NodeId, Vec<bool>> = HashMap::new();
     for id in graph.ids() {
         let Some(scan) = scan_of(graph, id) else { continue };
@@ -146,24 +147,17 @@ fn trim(computation: Computation) -> (Computation, bool) {
         let parts = node.inputs.first().and_then(|input| moved.get(input));
         let Some(parts) = parts.filter(|_| !node.inputs.is_empty()) else { return rewrite::copy(b, node) };
         let scan = node.inputs[0];
-        match old_columns(&node, parts) {
+        let place = column[id.index()].and_then(|(first, count)| {
+            let (old, _, new) =
+                parts.iter().find(|(old, size, _)| *old <= first && first < old + size).copied()?;
+            Some((new + first - old, count))
+        });
+        match place {
             Some((first, count)) => ops::slice_axis(b, scan, 1, first, count),
             None => rewrite::copy(b, node),
         }
     });
     (next, changed)
-}
-
-/// The place of the columns that a node takes, after others have gone.
-fn old_columns(node: &Node, parts: &[(usize, usize, usize)]) -> Option<(usize, usize)> {
-    let Attr::Ints(start) = node.attrs.get("start")? else { return None };
-    let [row, first] = start[..] else { return None };
-    let (first, count) = (usize::try_from(first).ok()?, node.ty.shape.get(1).copied()?);
-    if row != 0 {
-        return None;
-    }
-    let part = parts.iter().find(|(old, size, _)| *old <= first && first < old + size)?;
-    Some((part.2 + first - part.0, count))
 }
 
 /// A loop with only these parts of its rows, without inputs that no step reads. Also gives for each part that is
