@@ -1,5 +1,6 @@
 //! The syntax tree of a `.nn` file: what the grammar accepts, with a place for everything, nothing resolved.
 
+pub use super::recurrence::Scan;
 use crate::base::{Ident, Span};
 
 /// A whole file.
@@ -454,19 +455,6 @@ pub enum ExprKind {
     },
     /// `scan xt in x with h = zeros(8) { ..; yield h }`
     Scan(Box<Scan>),
-}
-
-/// A loop over the first axis of sequences.
-#[derive(Clone, Debug)]
-pub struct Scan {
-    /// `xt in x`: the name of a step's part, and the sequence.
-    pub parts: Vec<(Ident, Expr)>,
-    /// From the last step to the first.
-    pub reverse: bool,
-    /// `h = zeros(8)`: what is carried, and its first value.
-    pub carries: Vec<(Ident, Expr)>,
-    /// One step.
-    pub body: Block,
 }
 
 /// An actual argument, by place or by name.
