@@ -25,6 +25,7 @@ mod objective;
 mod optimizer;
 mod program;
 mod resolve;
+mod scan;
 mod scope;
 mod selector;
 mod settings;

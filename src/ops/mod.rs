@@ -10,6 +10,7 @@ mod window;
 mod abs;
 mod add;
 mod argmax;
+mod argument;
 mod batch;
 mod batch_sum;
 mod broadcast;
@@ -41,6 +42,8 @@ mod reduce_max;
 mod relu;
 mod reshape;
 mod reverse;
+mod scan;
+mod scan_gradient;
 mod select;
 mod sigmoid;
 mod sin;
@@ -58,6 +61,7 @@ mod variable;
 pub use abs::{abs, sign};
 pub use add::add;
 pub use argmax::{argmax, argmin};
+pub use argument::argument;
 pub use batch::{batch, example};
 pub use batch_sum::batch_sum;
 pub use broadcast::broadcast;
@@ -92,6 +96,7 @@ pub use reverse::reverse;
 pub use rules::{
     broadcast_like, broadcast_shapes, expand, offset, one_minus, scale, square, sum_to, zeros_like,
 };
+pub use scan::{attrs as scan_attrs, scan, stacked};
 pub use select::select;
 pub use sigmoid::sigmoid;
 pub use sin::{cos, sin};
@@ -116,6 +121,7 @@ pub static ALL: &[&Op] = &[
     &logic::AND,
     &argmax::MAX,
     &argmax::MIN,
+    &argument::OP,
     &batch::BATCH,
     &step::BATCH_SIZE,
     &batch_sum::OP,
@@ -165,6 +171,7 @@ pub static ALL: &[&Op] = &[
     &reshape::OP,
     &reverse::OP,
     &sqrt::RSQRT,
+    &scan::OP,
     &gather::SCATTER_ADD,
     &select::OP,
     &sigmoid::OP,

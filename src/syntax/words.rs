@@ -31,7 +31,7 @@ impl Place {
                 "seed",
             ],
             Place::Data => &["split", "tokens", "window"],
-            Place::Body => &["let", "param", "state", "update", "for", "if"],
+            Place::Body => &["let", "param", "state", "update", "for", "if", "yield"],
         }
     }
 
@@ -58,7 +58,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 21] = [
+const NOT_YET: [(&str, &str); 19] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -72,8 +72,6 @@ const NOT_YET: [(&str, &str); 21] = [
     ("ema", "averaged weights"),
     ("clip", "gradient clipping"),
     ("accumulate", "gradient accumulation"),
-    ("scan", "recurrences"),
-    ("yield", "recurrences"),
     ("where", "selecting rows of data"),
     ("take", "selecting rows of data"),
     ("without", "selecting rows of data"),

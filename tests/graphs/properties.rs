@@ -43,7 +43,7 @@ fn random_graphs_use_every_op() {
     // `batch` and `example` are for one size of batch: `graphs::batch` draws them.
     assert_eq!(
         missing,
-        ["argmin", "batch", "example", "floor", "max_pool2d_pick", "trunc"],
+        ["argmin", "argument", "batch", "example", "floor", "max_pool2d_pick", "trunc"],
         "ops that no random graph has"
     );
 }
