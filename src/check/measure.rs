@@ -2,12 +2,12 @@
 
 use super::checker::{Checker, GraphState};
 use super::scope::Frame;
-use super::stage::{Frameworks, Parts, late_scope};
+use super::stage::{Frameworks, Parts, scopes_of};
 use super::value::{Eval, Reported};
 use crate::base::Span;
-use crate::ir::experiment::{Every, Length, Measure, SplitRef};
+use crate::ir::experiment::{Every, InputField, Length, Measure, SplitRef};
 use crate::ir::{Computation, Graph, NodeId};
-use crate::syntax::ast::{Expr, ExprKind, TrainStatement, Unit};
+use crate::syntax::ast::{self, Expr, ExprKind, TrainStatement, Unit};
 
 impl<'a> Checker<'a> {
     /// The measurements of a stage.
@@ -17,7 +17,13 @@ impl<'a> Checker<'a> {
         for statement in &parts.measures {
             let TrainStatement::Measure { value, on, every, alias, span } = statement else { continue };
             let name = alias.as_ref().map_or_else(|| name_of(value), |alias| alias.name.clone());
-            let every = self.every(every.as_ref(), framework);
+            let every = match every {
+                Some((count, unit)) => self.period(count, *unit, "`every`", framework),
+                None => Ok(match framework.map(|f| (f.length, f.total_steps)) {
+                    Some((Length::Steps(_), total)) => Every::Steps(total),
+                    _ => Every::Epochs(1),
+                }),
+            };
             let rows = match on {
                 Some(on) => self.split_of(on),
                 None => framework.and_then(|f| f.batches.first()).map(|b| b.rows).ok_or(Reported),
@@ -53,37 +59,58 @@ impl<'a> Checker<'a> {
         rows: SplitRef,
         parts: &Parts<'a>,
         on: Span,
-    ) -> Eval<(Computation, Vec<crate::ir::experiment::InputField>)> {
+    ) -> Eval<(Computation, Vec<InputField>)> {
+        let scope = scopes_of(&parts.lets).pop().ok_or(Reported)?;
+        self.measured(rows, on, value.span, |c| {
+            c.scoped(scope, |c| {
+                let result = c.eval(value)?;
+                c.at(value.span, |c| {
+                    let node = c.scalar(&result, value.span, "`measure`")?;
+                    c.over_batch(node)
+                })
+            })
+        })
+    }
+
+    /// The loss of the stage on other rows, for those who watch it.
+    pub fn loss_on(&mut self, rows: SplitRef, of: &ast::Watched, parts: &Parts<'a>) -> Eval<Measure> {
+        let place = parts.minimized.first().map_or(of.span, |m| m.span);
+        let (computation, inputs) = self.measured(rows, of.span, place, |c| c.loss_again(parts))?;
+        let (name, split) = (of.name.name.clone(), of.split.name.clone());
+        Ok(Measure { name, rows, split, every: Every::Epochs(1), computation, inputs, span: of.span })
+    }
+
+    /// A scalar over the rows of a split, in inference mode.
+    fn measured(
+        &mut self,
+        rows: SplitRef,
+        on: Span,
+        place: Span,
+        build: impl FnOnce(&mut Self) -> Eval<NodeId>,
+    ) -> Eval<(Computation, Vec<InputField>)> {
         let table = self.tables[rows.table].name.clone();
         let state = GraphState {
             feed: vec![(rows.table, on)],
             feed_hint: format!("this measurement sees only the rows of `{table}`"),
             ..GraphState::default()
         };
-        let scope = late_scope(&parts.lets);
         let frame = Frame::new(String::new(), "", false, 0);
         let (node, state) = self.in_graph(state, |c| {
             c.framed(frame, |c| {
-                c.scoped(scope, |c| {
-                    let result = c.eval(value)?;
-                    c.at(value.span, |c| {
-                        let node = c.scalar(&result, value.span, "`measure`")?;
-                        let node = c.over_batch(node)?;
-                        if nested(&c.g.b.graph, node) {
-                            let problem = c
-                                .problem("nested-sum", "a sum over the split depends on another one", "this cannot be measured in one pass")
-                                .help("`measure` takes the mean over the examples itself; leave the inner `batch_mean` out");
-                            return Err(c.report(problem));
-                        }
-                        Ok(node)
-                    })
-                })
+                let node = build(c)?;
+                if nested(&c.g.b.graph, node) {
+                    let problem = c
+                        .problem_at(place, "nested-sum", "a sum over the split depends on another one", "this cannot be measured in one pass")
+                        .help("`measure` takes the mean over the examples itself; leave the inner `batch_mean` out");
+                    return Err(c.report(problem));
+                }
+                Ok(node)
             })
         });
         let node = node?;
         if state.inputs.is_empty() {
             return self.error_at(
-                value.span,
+                place,
                 "no-effect",
                 "this measurement does not depend on the data",
                 "it reads no field",
@@ -97,16 +124,18 @@ impl<'a> Checker<'a> {
         Ok((computation, state.inputs))
     }
 
-    fn every(&mut self, every: Option<&'a (Expr, Unit)>, framework: Option<&Frameworks>) -> Eval<Every> {
-        let Some((count, unit)) = every else {
-            return Ok(match framework.map(|f| (f.length, f.total_steps)) {
-                Some((Length::Steps(_), total)) => Every::Steps(total),
-                _ => Every::Epochs(1),
-            });
-        };
-        let n = self.int(count, "`every`")?;
+    /// A number of epochs or steps that comes within the stage: how often, or how long.
+    pub fn period(
+        &mut self,
+        count: &'a Expr,
+        unit: Unit,
+        what: &str,
+        framework: Option<&Frameworks>,
+    ) -> Eval<Every> {
+        let n = self.int(count, what)?;
+        let word = what.trim_matches('`');
         if n < 1 {
-            return self.error_at(count.span, "bad-range", format!("every {n}"), "at least 1");
+            return self.error_at(count.span, "bad-range", format!("{word} {n}"), "at least 1");
         }
         let n = n as u64;
         if let Some(framework) = framework {
@@ -116,7 +145,7 @@ impl<'a> Checker<'a> {
             };
             if needed > framework.total_steps {
                 let title =
-                    format!("every {n} {unit} never comes: the stage has {} steps", framework.total_steps);
+                    format!("{word} {n} {unit} never comes: the stage has {} steps", framework.total_steps);
                 let problem = self.problem_at(count.span, "no-effect", title, "longer than the stage");
                 let problem = if unit == "epochs" {
                     problem.note(format!("an epoch has {} steps", framework.steps_per_epoch))
@@ -134,7 +163,7 @@ impl<'a> Checker<'a> {
 }
 
 /// The name of the outermost call.
-fn name_of(expr: &Expr) -> String {
+pub fn name_of(expr: &Expr) -> String {
     match &expr.kind {
         ExprKind::Name(name) => name.clone(),
         ExprKind::Call { callee, .. } => name_of(callee),

@@ -19,6 +19,7 @@ mod index;
 pub mod library;
 mod measure;
 mod model;
+mod objective;
 mod optimizer;
 mod program;
 mod resolve;
@@ -28,6 +29,7 @@ mod settings;
 mod stage;
 mod types;
 mod value;
+mod watch;
 
 pub use docs::{Documented, documentation};
 

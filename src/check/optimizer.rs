@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::builtins::reaches;
 use super::call::Actual;
 use super::checker::Checker;
 use super::scope::{Frame, Scope};
@@ -11,7 +10,6 @@ use super::stage::Parts;
 use super::value::{Eval, Instance, Reported, Value};
 use crate::base::Span;
 use crate::ir::computation::{Update, VariableId};
-use crate::ir::experiment::VariableKind;
 use crate::ir::{Level, NodeId};
 use crate::syntax::ast::{DefKind, Train};
 
@@ -66,66 +64,6 @@ impl<'a> Checker<'a> {
             }
         }
         if failed { Err(Reported) } else { Ok(chosen) }
-    }
-
-    /// The parameters that the loss depends on, with their nodes.
-    pub fn trained(&mut self, loss: NodeId, train: &'a Train) -> Eval<Vec<(VariableId, NodeId)>> {
-        let reached = reaches(&self.g.b.graph, loss);
-        let mut used: Vec<(VariableId, NodeId)> = self
-            .g
-            .variable_nodes
-            .iter()
-            .map(|(id, node)| (*id, *node))
-            .filter(|(id, _)| self.variables[id.0 as usize].kind == VariableKind::Param)
-            .collect();
-        used.sort_unstable();
-        let (trained, idle): (Vec<_>, Vec<_>) =
-            used.into_iter().partition(|(_, node)| reached.get(node.index()).copied().unwrap_or(false));
-        // After other errors a stand-in may have taken a model's place.
-        if self.failed() {
-            return Err(Reported);
-        }
-        if trained.is_empty() {
-            let problem = self
-                .problem_at(
-                    train.header,
-                    "nothing-trained",
-                    "the objective depends on no parameter",
-                    "nothing can be trained here",
-                )
-                .help("apply a model to the data, and minimize a loss of its result");
-            return Err(self.report(problem));
-        }
-        let root = |c: &Self, id: VariableId| {
-            let path = &c.variables[id.0 as usize].path;
-            path.split('.').next().unwrap_or_default().to_string()
-        };
-        let models: Vec<String> = trained.iter().map(|(id, _)| root(self, *id)).collect();
-        // One report for each layer that is left out.
-        let mut left_out: Vec<(Span, Vec<String>)> = Vec::new();
-        for (id, _) in idle {
-            // A model all of which stands behind `stop_gradient` is not meant to be trained.
-            if !models.contains(&root(self, id)) {
-                continue;
-            }
-            let variable = &self.variables[id.0 as usize];
-            match left_out.iter_mut().find(|(span, _)| *span == variable.span) {
-                Some((_, paths)) => paths.push(variable.path.clone()),
-                None => left_out.push((variable.span, vec![variable.path.clone()])),
-            }
-        }
-        let failed = !left_out.is_empty();
-        for (span, paths) in left_out {
-            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-            let (noun, verb) = if paths.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
-            let title = format!("the {noun} {} {verb} no gradient", super::call::list_of(&paths));
-            let problem = self
-                .problem_at(span, "no-gradient", title, "declared here")
-                .label(train.header, "the objective of this stage does not depend on it")
-                .help("remove it, or use it on the way to the loss");
-            self.report(problem);
-        }
-        if failed { Err(Reported) } else { Ok(trained) }
     }
 
     /// Appends the update of every trained parameter.

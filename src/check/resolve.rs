@@ -353,7 +353,18 @@ impl<'a> Names<'_, 'a> {
                 self.expr(from);
             }
             TrainStatement::Let(item) if !late => self.bind(item),
-            TrainStatement::Minimize { value, .. } if !late => self.expr(value),
+            TrainStatement::Minimize { value, over, .. } if !late => {
+                self.expr(value);
+                if let Some(over) = over {
+                    self.selector(over);
+                }
+            }
+            TrainStatement::Stop { patience: (count, _), min_delta, .. } if !late => {
+                self.expr(count);
+                if let Some(delta) = min_delta {
+                    self.expr(delta);
+                }
+            }
             TrainStatement::Epochs { count, .. } | TrainStatement::Steps { count, .. } if !late => {
                 self.expr(count)
             }
@@ -380,6 +391,8 @@ impl<'a> Names<'_, 'a> {
             | TrainStatement::Epochs { .. }
             | TrainStatement::Steps { .. }
             | TrainStatement::Measure { .. }
+            | TrainStatement::Stop { .. }
+            | TrainStatement::Save { .. }
             | TrainStatement::Seed(_) => {}
         }
     }

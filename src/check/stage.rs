@@ -3,11 +3,13 @@
 use std::rc::Rc;
 
 use super::checker::{Checker, GraphState};
+use super::objective::Minimize;
 use super::scope::{Frame, Scope};
 use super::value::{Eval, Reported, Value};
 use crate::base::{Diagnostic, Span};
-use crate::ir::experiment::{BatchFrom, Length, SplitRef, Stage};
-use crate::ir::{Attrs, Computation, Level, NodeId};
+use crate::ir::computation::VariableId;
+use crate::ir::experiment::{BatchFrom, Length, Objective, SplitRef, Stage};
+use crate::ir::{Computation, NodeId};
 use crate::syntax::ast::{Expr, Item, Let, Selector, Train, TrainStatement};
 
 /// The statements of a stage, by kind.
@@ -17,7 +19,9 @@ pub struct Parts<'a> {
     pub lets: Vec<&'a Let>,
     pub optimizers: Vec<(&'a Expr, Option<&'a Selector>, Span)>,
     pub measures: Vec<&'a TrainStatement>,
-    pub minimized: usize,
+    pub minimized: Vec<Minimize<'a>>,
+    pub stops: Vec<&'a TrainStatement>,
+    pub saves: Vec<&'a TrainStatement>,
     lengths: Vec<(&'a Expr, bool, Span)>,
     seeds: Vec<(&'a Expr, Span)>,
 }
@@ -147,8 +151,14 @@ impl<'a> Checker<'a> {
         };
         let (step, state) = self.in_graph(state, |c| c.step(train, &parts, name));
         let measures = self.measures(&parts, framework.as_ref().ok());
-        let (framework, step, measures, seed) = (framework?, step?, measures?, seed?);
+        let (framework, mut measures) = (framework?, measures?);
+        let stops = self.stops(&parts, &framework, &mut measures);
+        let best = self.best(&parts, &framework, &mut measures);
+        let (step, stops, best, seed) = (step?, stops?, best?, seed?);
         let mut outputs = vec![("loss".to_string(), step.loss)];
+        if step.objectives.len() > 1 {
+            outputs.extend(step.objectives.iter().map(|o| (o.name.clone(), o.loss)));
+        }
         for (id, gradient) in &step.trained {
             outputs.push((format!("gradient {}", self.variables[id.0 as usize].path), *gradient));
         }
@@ -164,7 +174,10 @@ impl<'a> Checker<'a> {
             gradient_end: step.gradient_end,
             inputs: state.inputs,
             trained: step.trained,
+            objectives: step.objectives,
             measures,
+            stops,
+            best,
             span: train.header,
         })
     }
@@ -328,87 +341,29 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Elaborates the statements of a step: the loss, its gradient, the updates.
+    /// Elaborates the statements of a step: the losses, their gradients, the updates.
     fn step(&mut self, train: &'a Train, parts: &Parts<'a>, name: &str) -> Eval<Step> {
-        let loss = self.objective(train);
+        let goals = self.goals(train, parts);
         let scope = self.scope.clone();
         let optimizers = self.optimizers(train, parts);
-        let loss = loss?;
+        let goals = goals?;
+        let loss = self.sum_of(&goals, train)?;
         let forward_end = self.g.b.graph.len();
-        let params = self.trained(loss, train)?;
-        let nodes: Vec<NodeId> = params.iter().map(|(_, node)| *node).collect();
-        let gradients = self.gradients(loss, &nodes, train.header)?;
+        let mut objectives = Vec::new();
+        let mut trained: Vec<(VariableId, NodeId, NodeId)> = Vec::new();
+        for (goal, params) in goals.iter().zip(self.trained(&goals, train)?) {
+            let nodes: Vec<NodeId> = params.iter().map(|(_, node)| *node).collect();
+            let gradients = self.gradients(goal.loss, &nodes, train.header)?;
+            let ids = params.iter().map(|(id, _)| *id).collect();
+            objectives.push(Objective { name: goal.name(), loss: goal.loss, trained: ids });
+            trained.extend(params.iter().zip(gradients).map(|((id, node), gradient)| (*id, *node, gradient)));
+        }
+        trained.sort_unstable();
         let gradient_end = self.g.b.graph.len();
-        let trained: Vec<_> = params.iter().map(|(id, _)| *id).zip(gradients).collect();
+        let params: Vec<_> = trained.iter().map(|(id, node, _)| (*id, *node)).collect();
+        let trained: Vec<_> = trained.iter().map(|(id, _, gradient)| (*id, *gradient)).collect();
         self.scoped(scope, |c| c.apply_optimizers(optimizers?, &params, &trained, train, name))?;
-        Ok(Step { loss, forward_end, gradient_end, trained })
-    }
-
-    /// The loss of the batch: a scalar. What differs between examples is averaged over them.
-    fn objective(&mut self, train: &'a Train) -> Eval<NodeId> {
-        let mut place = train.header;
-        let mut each: Option<NodeId> = None;
-        let mut once: Option<NodeId> = None;
-        let mut failed = false;
-        let mut found = false;
-        for statement in &train.statements {
-            match statement {
-                TrainStatement::Let(item) => {
-                    let value = self.let_value(item);
-                    failed |= value.is_err();
-                    self.bind(&item.pattern, value);
-                }
-                TrainStatement::Minimize { value, span } => {
-                    found = true;
-                    place = *span;
-                    let Ok(node) = self.term(value) else {
-                        failed = true;
-                        continue;
-                    };
-                    let sum = if self.g.b.graph[node].level == Level::Each { &mut each } else { &mut once };
-                    let before = sum.take();
-                    let total = match before {
-                        None => node,
-                        Some(before) => self.op("add", &[before, node], Attrs::none())?,
-                    };
-                    *(if self.g.b.graph[total].level == Level::Each { &mut each } else { &mut once }) =
-                        Some(total);
-                }
-                TrainStatement::Batch { .. }
-                | TrainStatement::Optimizer { .. }
-                | TrainStatement::Epochs { .. }
-                | TrainStatement::Steps { .. }
-                | TrainStatement::Measure { .. }
-                | TrainStatement::Seed(_) => {}
-            }
-        }
-        if !found {
-            let problem = self
-                .problem_at(
-                    train.header,
-                    "no-objective",
-                    "this stage minimizes nothing",
-                    "there is no `minimize` in it",
-                )
-                .help("add `minimize cross_entropy(logits, data.label)` or another loss");
-            return Err(self.report(problem));
-        }
-        if failed {
-            return Err(Reported);
-        }
-        self.at(place, |c| {
-            let each = each.map(|node| c.over_batch(node)).transpose()?;
-            match (each, once) {
-                (Some(a), Some(b)) => c.op("add", &[a, b], Attrs::none()),
-                (Some(one), None) | (None, Some(one)) => Ok(one),
-                (None, None) => Err(Reported),
-            }
-        })
-    }
-
-    fn term(&mut self, value: &'a Expr) -> Eval<NodeId> {
-        let loss = self.eval(value)?;
-        self.at(value.span, |c| c.scalar(&loss, value.span, "`minimize`"))
+        Ok(Step { loss, forward_end, gradient_end, objectives, trained })
     }
 }
 
@@ -417,7 +372,8 @@ struct Step {
     loss: NodeId,
     forward_end: usize,
     gradient_end: usize,
-    trained: Vec<(crate::ir::computation::VariableId, NodeId)>,
+    objectives: Vec<Objective>,
+    trained: Vec<(VariableId, NodeId)>,
 }
 
 /// The statements of a stage by kind.
@@ -429,7 +385,12 @@ fn sort(statements: &[TrainStatement]) -> Parts<'_> {
                 parts.batches.push((size, from, *in_order, *span));
             }
             TrainStatement::Let(item) => parts.lets.push(item),
-            TrainStatement::Minimize { .. } => parts.minimized += 1,
+            TrainStatement::Minimize { value, over, span } => {
+                let (over, lets) = (over.as_ref(), parts.lets.len());
+                parts.minimized.push(Minimize { value, over, lets, span: *span });
+            }
+            TrainStatement::Stop { .. } => parts.stops.push(statement),
+            TrainStatement::Save { .. } => parts.saves.push(statement),
             TrainStatement::Optimizer { value, selector, span } => {
                 parts.optimizers.push((value, selector.as_ref(), *span));
             }
@@ -442,14 +403,16 @@ fn sort(statements: &[TrainStatement]) -> Parts<'_> {
     parts
 }
 
-/// A scope for each `let` within that of the one before, so that shadowing works when they are forced late.
-pub fn late_scope<'a>(lets: &[&'a Let]) -> Rc<Scope<'a>> {
-    let mut scope = Scope::root();
+/// For each number of `let`s the scope with so many of them, each within that of the one before, so that shadowing
+/// works when they are forced late.
+pub fn scopes_of<'a>(lets: &[&'a Let]) -> Vec<Rc<Scope<'a>>> {
+    let mut scopes = vec![Scope::root()];
     for item in lets {
-        scope = Scope::inside(&scope);
+        let scope = Scope::inside(&scopes[scopes.len() - 1]);
         for name in super::expr::names_of(&item.pattern) {
             scope.define(&name.name, Value::Pending(item));
         }
+        scopes.push(scope);
     }
-    scope
+    scopes
 }

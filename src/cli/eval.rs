@@ -22,6 +22,9 @@ pub struct EvalArgs {
     /// The weights; a run folder brings its own
     #[arg(long, value_name = "FILE.safetensors")]
     weights: Option<PathBuf>,
+    /// Of a run folder take the weights that `save best` kept, not the last ones
+    #[arg(long, conflicts_with = "weights")]
+    best: bool,
     /// Print JSON objects, one a line
     #[arg(long)]
     json: bool,
@@ -29,7 +32,7 @@ pub struct EvalArgs {
 
 /// Runs the command.
 pub fn eval(args: &EvalArgs) -> Outcome {
-    let mut trained = trained::load(&args.spec, args.weights.as_deref(), &args.machine)?;
+    let mut trained = trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine)?;
     let experiment = trained.experiment()?.clone();
     let types = driver::types(&experiment);
     let mut count = 0;

@@ -25,6 +25,9 @@ pub struct PredictArgs {
     /// The weights; a run folder brings its own
     #[arg(long, value_name = "FILE.safetensors")]
     weights: Option<PathBuf>,
+    /// Of a run folder take the weights that `save best` kept, not the last ones
+    #[arg(long, conflicts_with = "weights")]
+    best: bool,
     /// Which model [default: the last one of the spec]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -47,7 +50,7 @@ const BATCH: usize = 256;
 
 /// Runs the command.
 pub fn predict(args: &PredictArgs) -> Outcome {
-    let mut trained = trained::load(&args.spec, args.weights.as_deref(), &args.machine)?;
+    let mut trained = trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine)?;
     let experiment = trained.experiment()?.clone();
     let model = choose_model(args, &experiment).map_err(|p| trained.stopped(p))?;
     let at = choose_rows(args, &experiment, &trained).map_err(|p| trained.stopped(p))?;

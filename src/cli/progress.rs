@@ -6,7 +6,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::terminal;
-use crate::train::run::length_text;
+use crate::train::run::{every_text, length_text};
 use crate::train::{Event, Record};
 
 /// How progress is shown.
@@ -74,7 +74,24 @@ impl Progress {
                 }
             }
             Event::Record(record) => self.record(record),
-            Event::Epoch { .. } => {}
+            Event::Stalled { stage, when, stalled } => {
+                self.flush();
+                let best = stalled.best.as_ref().map_or("it never was a number".to_string(), |best| {
+                    format!(
+                        "the best was {:.4} at epoch {}, step {}",
+                        best.value, best.when.epoch, best.when.step
+                    )
+                });
+                self.say(&format!(
+                    "stage {} stops at epoch {}, step {}: {} has stalled for {}; {best}",
+                    stage.name,
+                    when.epoch,
+                    when.step,
+                    stalled.name,
+                    every_text(stalled.patience)
+                ));
+            }
+            Event::Best { .. } | Event::Epoch { .. } => {}
         }
     }
 

@@ -19,7 +19,7 @@ use crate::ir::experiment::{Experiment, VariableKind};
 use crate::kernels::isa::Isa;
 use crate::readers::Table;
 use crate::readers::hex;
-use crate::train::folder::RunFolder;
+use crate::train::folder::{BEST, RunFolder};
 use crate::train::{Ended, Event, MachineOptions, RunOptions, weights};
 
 /// Arguments of `nnc run`.
@@ -74,6 +74,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     let mut first_step = None;
     let mut examples = 0u64;
     let mut saved = Instant::now();
+    let (mut kept, mut stalls) = (Value::Null, Vec::new());
     let mut watch = |event: Event| {
         match &event {
             Event::Record(record) => {
@@ -94,6 +95,24 @@ pub fn run(args: &RunArgs) -> Outcome {
                     saved = Instant::now();
                 }
             }
+            Event::Best { stage, best, variables } => {
+                if disk.is_ok() {
+                    disk = folder.best(&weights::collect(experiment, variables));
+                }
+                kept = json!({
+                    "stage": stage.name,
+                    "name": best.name,
+                    "value": best.value,
+                    "epoch": best.when.epoch,
+                    "step": best.when.step,
+                });
+            }
+            Event::Stalled { stage, when, stalled } => stalls.push(json!({
+                "stage": stage.name,
+                "name": stalled.name,
+                "epoch": when.epoch,
+                "step": when.step,
+            })),
             Event::Stage { .. } => {}
         }
         if disk.is_err() {
@@ -114,12 +133,22 @@ pub fn run(args: &RunArgs) -> Outcome {
         Err(_) => "failed",
     }
     .into();
+    report["best"] = kept.clone();
+    report["stopped_early"] = stalls.into();
     report["seconds_to_first_step"] = first_step.map(|t| t.as_secs_f64()).into();
     report["seconds"] = begun.elapsed().as_secs_f64().into();
     report["examples"] = examples.into();
     write_report(&folder, &report)?;
     disk?;
     let ended = ended.map_err(|diagnostic| at(vec![diagnostic]))?;
+    if let (Some(name), Some(value)) = (kept["name"].as_str(), kept["value"].as_f64()) {
+        progress.say(&format!(
+            "best {name}: {value:.4} of stage {} after epoch {}, step {}; its weights are {BEST}",
+            kept["stage"].as_str().unwrap_or_default(),
+            kept["epoch"],
+            kept["step"]
+        ));
+    }
     progress.say(&format!(
         "{} in {:.1} s; weights and metrics in {}",
         if ended == Ended::Finished { "finished" } else { "interrupted" },

@@ -11,6 +11,7 @@ use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::Experiment;
 use crate::readers::hex;
+use crate::train::folder::{BEST, LAST};
 use crate::train::{MachineOptions, Variables};
 
 /// A checked experiment with trained weights.
@@ -34,7 +35,12 @@ impl Trained {
 }
 
 /// Reads the spec (or the run folder that `spec.file` names) and the weights.
-pub fn load(spec: &SpecArgs, weights: Option<&Path>, machine: &MachineArgs) -> Result<Trained, Stopped> {
+pub fn load(
+    spec: &SpecArgs,
+    weights: Option<&Path>,
+    best: bool,
+    machine: &MachineArgs,
+) -> Result<Trained, Stopped> {
     let mut spec = spec.clone();
     let mut weights = weights.map(Path::to_path_buf);
     let mut report = Value::Null;
@@ -51,7 +57,20 @@ pub fn load(spec: &SpecArgs, weights: Option<&Path>, machine: &MachineArgs) -> R
         }
         spec.seed = spec.seed.or(report["seed"].as_u64());
         spec.data = spec.data.or(report["data_dir"].as_str().map(PathBuf::from));
-        weights.get_or_insert_with(|| folder.join("weights.safetensors"));
+        if best && !folder.join(BEST).exists() {
+            let missing = Diagnostic::error("no-weights", format!("{}: has no {BEST}", folder.display()));
+            return Err(missing
+                .exit(Exit::Weights)
+                .help("only a run whose spec has `save best ..` keeps them; leave --best out for the last weights")
+                .into());
+        }
+        weights.get_or_insert_with(|| folder.join(if best { BEST } else { LAST }));
+    } else if best {
+        let no_folder = Diagnostic::error("no-run", format!("{}: is no run folder", spec.file.display()));
+        return Err(no_folder
+            .exit(Exit::Usage)
+            .help("--best chooses between the weights of a run folder; name one instead of the spec")
+            .into());
     }
     let Some(weights) = weights else {
         let missing = Diagnostic::error("no-weights", "which weights? None are named");

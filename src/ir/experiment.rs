@@ -134,6 +134,59 @@ pub enum Every {
     Steps(u64),
 }
 
+/// `minimize e over Selector`: what some parameters are trained for.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    /// Its name in the log: `loss`, with several objectives `loss over SELECTOR`.
+    pub name: String,
+    /// The mean over the batch: a `Once` scalar of the step.
+    pub loss: NodeId,
+    /// The parameters that follow its gradient.
+    pub trained: Vec<VariableId>,
+}
+
+/// Which values of a measurement are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// As with losses.
+    Lower,
+    /// As with shares of what is right.
+    Higher,
+}
+
+/// What is watched while a stage trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The mean loss of the steps of an epoch, known at its end.
+    TrainLoss,
+    /// A measurement of the stage, by its position.
+    Measure(usize),
+}
+
+/// `valid.loss`, with what is better of it.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// As the text names it: `valid.loss`.
+    pub name: String,
+    /// Which number it is.
+    pub of: Watched,
+    /// What counts as better.
+    pub better: Better,
+    /// Where it is named.
+    pub span: Span,
+}
+
+/// `stop when valid.loss stalls for 3 epochs min_delta: 1e-3`
+#[derive(Clone, Debug)]
+pub struct Stall {
+    /// What is watched.
+    pub watch: Watch,
+    /// How long it may go without getting better.
+    pub patience: Every,
+    /// A value counts as better only if it is so by more than this.
+    pub min_delta: f64,
+}
+
 /// One `train` block.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -149,7 +202,8 @@ pub struct Stage {
     pub steps_per_epoch: u64,
     /// Steps in all.
     pub total_steps: u64,
-    /// One step: outputs `loss` (a `Once` scalar) and, for every trained parameter, `gradient PATH`;
+    /// One step: outputs `loss` (a `Once` scalar, the sum of all objectives) and, for every trained parameter,
+    /// `gradient PATH`;
     /// updates of parameters, states and optimizer states.
     pub step: Computation,
     /// The nodes of `step` before this are the forward pass, those before `gradient_end` also the gradient,
@@ -161,8 +215,14 @@ pub struct Stage {
     pub inputs: Vec<InputField>,
     /// The trained parameters with the node of their gradient.
     pub trained: Vec<(VariableId, NodeId)>,
+    /// What is minimized: one objective, or several that train different parameters.
+    pub objectives: Vec<Objective>,
     /// The measurements.
     pub measures: Vec<Measure>,
+    /// When to stop early.
+    pub stops: Vec<Stall>,
+    /// Of what the best is kept.
+    pub best: Option<Watch>,
     /// The block.
     pub span: Span,
 }

@@ -280,6 +280,8 @@ pub enum TrainStatement {
     Minimize {
         /// The objective.
         value: Expr,
+        /// Whose parameters it trains, if not all.
+        over: Option<Selector>,
         /// The whole statement.
         span: Span,
     },
@@ -319,8 +321,39 @@ pub enum TrainStatement {
         /// The whole statement.
         span: Span,
     },
+    /// `stop when valid.loss stalls for 3 epochs min_delta: 1e-3`
+    Stop {
+        /// What is watched.
+        of: Watched,
+        /// For how long: the number, and what it counts.
+        patience: (Expr, Unit),
+        /// What counts as getting better.
+        min_delta: Option<Expr>,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `save best valid.accuracy`
+    Save {
+        /// What is watched.
+        of: Watched,
+        /// The whole statement.
+        span: Span,
+    },
     /// `seed 7`: this stage's own seed.
     Seed(Seed),
+}
+
+/// `valid.loss`, `highest test.accuracy`: something measured after an epoch or some steps.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Whether more is better, where the text says so.
+    pub higher: Option<bool>,
+    /// The split it is measured on.
+    pub split: Ident,
+    /// Its name.
+    pub name: Ident,
+    /// Both.
+    pub span: Span,
 }
 
 /// What `every` counts.
@@ -330,6 +363,16 @@ pub enum Unit {
     Epochs,
     /// `step`, `steps`
     Steps,
+}
+
+impl Unit {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Epochs => "epochs",
+            Unit::Steps => "steps",
+        }
+    }
 }
 
 /// A glob over parameter paths: `Net.**.weight`, `Net.block_*`.

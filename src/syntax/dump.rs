@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::ast::{
     Arg, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let, Param,
-    Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit,
+    Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Watched,
 };
 
 /// The longest expression that is shown on one line.
@@ -124,7 +124,22 @@ impl Writer {
                 self.line(format!("batch {} from {}{order}", flat(size), flat(from)));
             }
             TrainStatement::Let(l) => self.let_(l),
-            TrainStatement::Minimize { value, .. } => self.labelled("minimize", value),
+            TrainStatement::Minimize { value, over, .. } => {
+                self.labelled("minimize", value);
+                if let Some(over) = over {
+                    self.inside(|w| w.line(format!("over {}", over.segments.join("."))));
+                }
+            }
+            TrainStatement::Stop { of, patience: (count, unit), min_delta, .. } => {
+                self.line(format!("stop when {}", watched_text(of)));
+                self.inside(|w| {
+                    w.line(format!("stalls for {} {}", flat(count), unit.name()));
+                    if let Some(delta) = min_delta {
+                        w.labelled("min_delta", delta);
+                    }
+                });
+            }
+            TrainStatement::Save { of, .. } => self.line(format!("save {}", watched_text(of))),
             TrainStatement::Optimizer { value, selector, .. } => {
                 self.labelled("optimizer", value);
                 if let Some(selector) = selector {
@@ -140,11 +155,7 @@ impl Writer {
                         w.labelled("on", on);
                     }
                     if let Some((count, unit)) = every {
-                        let unit = match unit {
-                            Unit::Epochs => "epochs",
-                            Unit::Steps => "steps",
-                        };
-                        w.line(format!("every {} {unit}", flat(count)));
+                        w.line(format!("every {} {}", flat(count), unit.name()));
                     }
                     if let Some(alias) = alias {
                         w.line(format!("as {}", alias.name));
@@ -246,6 +257,15 @@ impl Writer {
             _ => self.line(flat(expr)),
         }
     }
+}
+
+fn watched_text(of: &Watched) -> String {
+    let which = match of.higher {
+        Some(true) => "highest",
+        Some(false) => "lowest",
+        None => "best",
+    };
+    format!("{which} {}.{}", of.split.name, of.name.name)
 }
 
 fn type_text(ty: &TypeExpr) -> String {

@@ -268,7 +268,8 @@ fn reserved_name(stop: &Stop) -> Option<Diagnostic> {
     let before = stop.before?;
     let operand = matches!(before.kind, TokenKind::Number | TokenKind::Text)
         || matches!(before.text(stop.text), ")" | "]" | "}");
-    if operand || !words::RESERVED.contains(&word) || matches!(word, "and" | "or" | "else") {
+    let watches = matches!(stop.word(stop.first()), "stop" | "save");
+    if operand || watches || !words::RESERVED.contains(&word) || matches!(word, "and" | "or" | "else") {
         return None;
     }
     Some(
@@ -322,6 +323,14 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
     if let Some(near) = stop.found.and_then(|token| did_you_mean(token.text(stop.text), keywords)) {
         diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
     }
+    let form = match stop.word(stop.first()) {
+        "stop" => Some("write `stop when valid.loss stalls for 3 epochs`"),
+        "save" => Some("write `save best valid.loss`"),
+        _ => None,
+    };
+    if let Some(form) = form.filter(|_| stop.segment.place == Place::Train) {
+        diagnostic = diagnostic.help(form);
+    }
     let next_line = stop.found.is_some_and(|token| closes && is_first_on_line(stop, token));
     match (stop.found.filter(|_| !next_line), stop.before) {
         (Some(token), _) => {
@@ -374,6 +383,13 @@ fn plain(rule: Rule) -> Option<&'static str> {
         kw_on | on_clause => "`on`",
         kw_every | every_clause => "`every`",
         kw_as | as_clause => "`as`",
+        kw_over | over_clause => "`over`",
+        kw_when => "`when`",
+        kw_stalls => "`stalls`",
+        kw_min_delta | min_delta => "`min_delta`",
+        kw_best => "`best`",
+        better => "`highest` or `lowest`",
+        watched => "what is measured, such as `valid.loss`",
         kw_for => "`for`",
         kw_after => "`after`",
         kw_else => "`else`",
@@ -384,16 +400,15 @@ fn plain(rule: Rule) -> Option<&'static str> {
             "a definition"
         }
         train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
-        | measure_stmt | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => {
-            "a training statement"
-        }
+        | measure_stmt | stop_stmt | save_stmt | kw_stop | kw_save | kw_batch | kw_minimize
+        | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
         | assign_stmt | seed_item | kw_seed => "a statement",
         EOI => "the end of the statement",
         WHITESPACE | COMMENT | nl | skip | sep | more | operator | more_arrow | more_brace | more_else
-        | more_on | word_char | reserved | glob_head | glob_tail | path_part | file | dim | stage | to
-        | kw_if | call | index | index_to | field => return None,
+        | more_on | more_over | word_char | reserved | glob_head | glob_tail | path_part | file | dim
+        | stage | to | kw_if | call | index | index_to | field => return None,
     })
 }

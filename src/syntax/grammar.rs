@@ -95,6 +95,13 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_on
             | kw_every
             | kw_as
+            | kw_over
+            | kw_stop
+            | kw_when
+            | kw_stalls
+            | kw_min_delta
+            | kw_save
+            | kw_best
             | EOI
     )
 }

@@ -2,7 +2,7 @@
 
 use super::ast::{
     Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
-    Statement, Train, TrainStatement, TypeExpr, Unit, Use,
+    Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched,
 };
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
@@ -238,7 +238,25 @@ impl Builder {
                 let from = self.chain(parts.take()?)?;
                 TrainStatement::Batch { size, from, in_order: parts.next().is_some(), span }
             }
-            Rule::minimize_stmt => TrainStatement::Minimize { value: self.expr(first)?, span },
+            Rule::minimize_stmt => {
+                let value = self.expr(first)?;
+                let over = match parts.next() {
+                    Some(clause) => Some(self.selector(&Parts::of(clause).take()?)),
+                    None => None,
+                };
+                TrainStatement::Minimize { value, over, span }
+            }
+            Rule::stop_stmt => {
+                let of = self.watched(first, &mut parts)?;
+                let count = self.chain(parts.take()?)?;
+                let patience = (count, unit(&parts.take()?));
+                let min_delta = match parts.next() {
+                    Some(clause) => Some(self.chain(Parts::of(clause).take()?)?),
+                    None => None,
+                };
+                TrainStatement::Stop { of, patience, min_delta, span }
+            }
+            Rule::save_stmt => TrainStatement::Save { of: self.watched(first, &mut parts)?, span },
             Rule::optimizer_stmt => {
                 let value = self.operand(first)?;
                 let selector = parts.next().map(|path| self.selector(&path));
@@ -248,6 +266,18 @@ impl Builder {
             Rule::steps_stmt => TrainStatement::Steps { count: self.chain(first)?, span },
             rule => return Err(mismatch(format!("{rule:?} as a training statement"))),
         })
+    }
+
+    /// `highest valid.accuracy`
+    fn watched(&mut self, first: Node, parts: &mut Parts) -> Built<Watched> {
+        let (higher, path) = match first.as_rule() {
+            Rule::better => (Some(first.as_str() == "highest"), parts.take()?),
+            _ => (None, first),
+        };
+        let span = self.span(&path);
+        let mut inner = Parts::of(path);
+        let split = self.ident(&inner.take()?);
+        Ok(Watched { higher, split, name: self.ident(&inner.take()?), span })
     }
 
     fn measure(&mut self, node: Node) -> Built<TrainStatement> {
@@ -263,10 +293,7 @@ impl Builder {
             let (word, twice) = match rule {
                 Rule::on_clause => ("on", on.replace(self.chain(first)?).is_some()),
                 Rule::every_clause => {
-                    let unit = match inner.take()?.as_str() {
-                        "epoch" | "epochs" => Unit::Epochs,
-                        _ => Unit::Steps,
-                    };
+                    let unit = unit(&inner.take()?);
                     ("every", every.replace((self.chain(first)?, unit)).is_some())
                 }
                 _ => ("as", alias.replace(self.ident(&first)).is_some()),
@@ -281,6 +308,13 @@ impl Builder {
             }
         }
         Ok(TrainStatement::Measure { value, on, every, alias, span })
+    }
+}
+
+fn unit(node: &Node) -> Unit {
+    match node.as_str() {
+        "epoch" | "epochs" => Unit::Epochs,
+        _ => Unit::Steps,
     }
 }
 

@@ -117,6 +117,8 @@ fn starts_statement(rule: Rule) -> bool {
             | epochs_stmt
             | steps_stmt
             | measure_stmt
+            | stop_stmt
+            | save_stmt
     )
 }
 
@@ -142,5 +144,6 @@ fn joins(rule: Rule) -> bool {
             | on_clause
             | every_clause
             | as_clause
+            | over_clause
     )
 }

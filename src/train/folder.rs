@@ -10,6 +10,12 @@ use super::weights::diagnostic;
 use crate::base::{Diagnostic, Exit};
 use crate::readers::safetensors::{self, Tensors, write_whole};
 
+/// The file of the weights at the end of a run, and as they are while it goes on.
+pub const LAST: &str = "weights.safetensors";
+
+/// The file of the weights that `save best` keeps.
+pub const BEST: &str = "best.safetensors";
+
 /// An open run folder; nobody else writes to it while this lives.
 pub struct RunFolder {
     path: PathBuf,
@@ -64,7 +70,7 @@ impl RunFolder {
             Err(TryLockError::WouldBlock) => return Err(refuse(path, "another run writes here")),
             Err(TryLockError::Error(error)) => return Err(refuse(&lock_path, error)),
         }
-        if ["run.json", "weights.safetensors"].iter().any(|name| path.join(name).exists()) {
+        if ["run.json", LAST].iter().any(|name| path.join(name).exists()) {
             return Err(refuse(path, "holds an earlier run, which is not overwritten"));
         }
         let file = path.join("metrics.jsonl");
@@ -120,12 +126,20 @@ impl RunFolder {
         write_whole(&self.path.join(name), bytes).map_err(diagnostic)
     }
 
-    /// Writes `weights.safetensors`.
+    /// Writes the weights as they are now.
     ///
     /// # Errors
     /// A disk that does not take it.
     pub fn weights(&self, tensors: &Tensors) -> Result<(), Diagnostic> {
-        safetensors::write(&self.path.join("weights.safetensors"), tensors).map_err(diagnostic)
+        safetensors::write(&self.path.join(LAST), tensors).map_err(diagnostic)
+    }
+
+    /// Writes the best weights so far.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn best(&self, tensors: &Tensors) -> Result<(), Diagnostic> {
+        safetensors::write(&self.path.join(BEST), tensors).map_err(diagnostic)
     }
 }
 

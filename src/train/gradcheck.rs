@@ -69,8 +69,6 @@ pub fn stage(
     seen: &mut dyn FnMut(&Checked),
 ) -> Result<(), Diagnostic> {
     let stage = &experiment.stages[index];
-    let loss = stage.step.outputs.iter().find(|(name, _)| name == "loss");
-    let loss = loss.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?.1;
     let seed = seed(experiment, index);
     let mut count = options.batch;
     let mut orders = Vec::new();
@@ -97,7 +95,9 @@ pub fn stage(
         }
     }
     let env = Env { variables: &values, inputs: &inputs, moment };
-    let held = stopped(&stage.step.graph, loss, &env);
+    let last = stage.objectives.iter().map(|objective| objective.loss).max();
+    let last = last.ok_or_else(|| Diagnostic::internal("gradcheck", "the stage has no loss"))?;
+    let held = stopped(&stage.step.graph, last, &env);
     let scalar = |values: &[Array], node: NodeId| {
         let env = Env { variables: values, inputs: &inputs, moment };
         evaluate_holding(&stage.step.graph, &held, &[node], &env)[0].arrays()[0].data[0]
@@ -106,6 +106,9 @@ pub fn stage(
     let derived = evaluate(&stage.step.graph, &gradients, &env);
     for ((id, _), derived) in stage.trained.iter().zip(derived) {
         let derived = &derived.arrays()[0].data;
+        let objective = stage.objectives.iter().find(|objective| objective.trained.contains(id));
+        let missing = || Diagnostic::internal("gradcheck", "a trained parameter without an objective");
+        let loss = objective.ok_or_else(missing)?.loss;
         let at = id.0 as usize;
         let elements = derived.len();
         let checked = elements.min(options.elements);

@@ -9,6 +9,7 @@ mod loader;
 pub mod machine;
 pub mod measure;
 pub mod run;
+pub mod watch;
 pub mod weights;
 
 pub use machine::{Feed, MachineOptions, Task, Variables};

@@ -8,10 +8,11 @@ use super::diverged::explain;
 use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
+use super::watch::{Best, Stalled, Stopper, Tracker, When};
 use crate::base::Diagnostic;
 use crate::interp::Env;
 use crate::ir::computation::{Computation, VariableId};
-use crate::ir::experiment::{Every, Experiment, Length, Measure, Stage};
+use crate::ir::experiment::{Every, Experiment, Length, Measure, Stage, Watched};
 use crate::ir::op::Moment;
 use crate::passes::guard::guard;
 use crate::readers::Table;
@@ -57,6 +58,24 @@ pub enum Event<'a> {
     },
     /// A number for the log.
     Record(Record),
+    /// What `save best` watches is better than ever before in this stage.
+    Best {
+        /// Which stage.
+        stage: &'a Stage,
+        /// The value, and when it was measured.
+        best: &'a Best,
+        /// The values that gave it.
+        variables: &'a Variables,
+    },
+    /// A stage ends early.
+    Stalled {
+        /// Which.
+        stage: &'a Stage,
+        /// After which step.
+        when: When,
+        /// Why.
+        stalled: &'a Stalled,
+    },
     /// An epoch is complete, and all that is measured after it has been measured.
     Epoch {
         /// The values after it.
@@ -118,16 +137,76 @@ pub fn seed(experiment: &Experiment, stage: usize) -> u64 {
     own.unwrap_or(experiment.seed ^ (stage as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// The computation of a stage's step as it runs: the loss as its one output, guarded updates.
+/// The computation of a stage's step as it runs: the loss as its first output, then the objectives where there are
+/// several; guarded updates.
 pub fn step_of(stage: &Stage, types: &[Type]) -> Computation {
     let step = stage.step.clone();
     let loss = step.outputs.iter().find(|(name, _)| name == "loss").map(|(_, node)| *node);
     match loss {
         Some(loss) => {
-            let step = Computation { outputs: vec![("loss".to_string(), loss)], ..step };
-            guard(step, loss, types)
+            let mut outputs = vec![("loss".to_string(), loss)];
+            if stage.objectives.len() > 1 {
+                outputs.extend(stage.objectives.iter().map(|o| (o.name.clone(), o.loss)));
+            }
+            guard(Computation { outputs, ..step }, loss, types)
         }
         None => step,
+    }
+}
+
+/// The mean of each objective over the steps since it was last recorded.
+struct Means {
+    /// For each objective its output and the sum over the examples.
+    sums: Vec<(usize, f64)>,
+    examples: usize,
+    /// The means that were taken last.
+    last: Vec<f64>,
+}
+
+impl Means {
+    fn new(stage: &Stage) -> Means {
+        let count = stage.objectives.len();
+        let first = usize::from(count > 1);
+        let sums = (first..first + count).map(|output| (output, 0.0)).collect();
+        Means { sums, examples: 0, last: Vec::new() }
+    }
+
+    fn add(&mut self, task: &Task, examples: usize) {
+        for (output, sum) in &mut self.sums {
+            *sum += task.output(*output).first() * examples as f64;
+        }
+        self.examples += examples;
+    }
+
+    /// Takes the means, in the order of the objectives, and starts over.
+    fn take(&mut self) {
+        let examples = std::mem::take(&mut self.examples) as f64;
+        self.last.clear();
+        self.last.extend(self.sums.iter_mut().map(|(_, sum)| std::mem::take(sum) / examples));
+    }
+}
+
+/// What is watched in a stage.
+struct Watchers<'a> {
+    stops: Vec<Stopper<'a>>,
+    best: Option<Tracker<'a>>,
+    stalled: Option<Stalled>,
+}
+
+impl<'a> Watchers<'a> {
+    fn new(stage: &'a Stage) -> Watchers<'a> {
+        let stops = stage.stops.iter().map(Stopper::new).collect();
+        Watchers { stops, best: stage.best.as_ref().map(|watch| Tracker::new(watch, 0.0)), stalled: None }
+    }
+
+    /// Shows all of them a number; whether it is the best of what is kept.
+    fn see(&mut self, of: Watched, value: f64, when: When) -> Option<&Best> {
+        for stop in &mut self.stops {
+            let stalled = stop.see(of, value, when);
+            self.stalled = self.stalled.take().or(stalled);
+        }
+        let tracker = self.best.as_mut()?;
+        if tracker.see_if(of, value, when) { tracker.best() } else { None }
     }
 }
 
@@ -169,7 +248,8 @@ impl StageRun<'_> {
         watch: &mut dyn FnMut(Event),
     ) -> Result<Ended, Diagnostic> {
         let stage = self.stage;
-        let (mut loss_sum, mut seen) = (0.0, 0usize);
+        let mut means = Means::new(stage);
+        let mut watchers = Watchers::new(stage);
         let (mut copy, mut copied) = (Saved::default(), 0);
         for step in 1..=steps {
             if (step - 1) % COPY_EVERY == 0 {
@@ -188,8 +268,7 @@ impl StageRun<'_> {
             let looked = epoch_ends || measured || step % LOOK_EVERY == 0;
             let mut bad = !loss.is_finite() || looked && self.not_finite(variables);
             if !bad {
-                loss_sum += loss * examples as f64;
-                seen += examples;
+                means.add(task, examples);
                 watch(Event::Step { stage, epoch, step, examples, loss });
             }
             let stopped = self.options.stop.load(Ordering::Relaxed);
@@ -198,24 +277,67 @@ impl StageRun<'_> {
                 variables.restore(&copy);
                 return Err(self.diverged(task, variables, copied..=step));
             }
+            let when = When { epoch, step };
             if epoch_ends || stopped {
-                let value = loss_sum / seen as f64;
-                watch(Event::Record(self.record(epoch, step, &self.train_split(), "loss", value)));
-                (loss_sum, seen) = (0.0, 0);
+                self.record_losses(&mut means, when, watch);
             }
             if stopped {
                 return Ok(Ended::Interrupted);
             }
-            for (measure, gauge) in gauges.iter_mut().filter(|(measure, _)| due(measure.every)) {
-                let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
-                let value = gauge.run(variables, self.types, self.tables, moment);
-                watch(Event::Record(self.record(epoch, step, &measure.split, &measure.name, value)));
+            if epoch_ends {
+                let loss = means.last.first().copied();
+                if let Some(loss) = loss
+                    && let Some(best) = watchers.see(Watched::TrainLoss, loss, when)
+                {
+                    watch(Event::Best { stage, best, variables });
+                }
+            }
+            for (at, gauge) in gauges.iter_mut().enumerate() {
+                if due(gauge.0.every) {
+                    let value = self.measure(gauge, variables, when, watch);
+                    if let Some(best) = watchers.see(Watched::Measure(at), value, when) {
+                        watch(Event::Best { stage, best, variables });
+                    }
+                }
+            }
+            if let Some(stalled) = watchers.stalled.take() {
+                // The stage ends here: what is measured at its end is measured now.
+                if !epoch_ends {
+                    self.record_losses(&mut means, when, watch);
+                }
+                for gauge in gauges.iter_mut().filter(|(measure, _)| !due(measure.every)) {
+                    self.measure(gauge, variables, when, watch);
+                }
+                watch(Event::Stalled { stage, when, stalled: &stalled });
+                watch(Event::Epoch { variables });
+                return Ok(Ended::Finished);
             }
             if epoch_ends {
                 watch(Event::Epoch { variables });
             }
         }
         Ok(Ended::Finished)
+    }
+
+    /// The mean of each objective since the last time.
+    fn record_losses(&self, means: &mut Means, when: When, watch: &mut dyn FnMut(Event)) {
+        means.take();
+        for (objective, value) in self.stage.objectives.iter().zip(&means.last) {
+            watch(Event::Record(self.record(when, &self.train_split(), &objective.name, *value)));
+        }
+    }
+
+    fn measure(
+        &self,
+        (measure, gauge): &mut (&Measure, Gauge),
+        variables: &mut Variables,
+        When { epoch, step }: When,
+        watch: &mut dyn FnMut(Event),
+    ) -> f64 {
+        let moment = Moment { seed: self.seed, step, example: 0, batch: 0 };
+        let value = gauge.run(variables, self.types, self.tables, moment);
+        watch(Event::Record(self.record(When { epoch, step }, &measure.split, &measure.name, value)));
+        value
     }
 
     fn moment(&self, step: u64, examples: usize) -> Moment {
@@ -237,7 +359,7 @@ impl StageRun<'_> {
         self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
     }
 
-    fn record(&self, epoch: u64, step: u64, split: &str, name: &str, value: f64) -> Record {
+    fn record(&self, When { epoch, step }: When, split: &str, name: &str, value: f64) -> Record {
         let (split, name) = (split.to_string(), name.to_string());
         Record { stage: self.stage.name.clone(), epoch, step, split, name, value }
     }
@@ -281,5 +403,13 @@ pub fn length_text(length: Length) -> String {
         Length::Epochs(n) => format!("{n} epochs"),
         Length::Steps(1) => "1 step".to_string(),
         Length::Steps(n) => format!("{n} steps"),
+    }
+}
+
+/// How long something takes, for people.
+pub fn every_text(every: Every) -> String {
+    match every {
+        Every::Epochs(n) => length_text(Length::Epochs(n)),
+        Every::Steps(n) => length_text(Length::Steps(n)),
     }
 }

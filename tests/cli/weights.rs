@@ -46,6 +46,57 @@ fn eval_uses_the_settings_of_the_run() {
 }
 
 #[test]
+fn the_best_weights_are_kept_beside_the_last() {
+    let place = Place::new();
+    // With this rate the accuracy goes up and down.
+    let spec = super::TINY.replace("1e-2", "0.1").replace("epochs 1", "epochs 4\n  save best test.accuracy");
+    place.write("best.nn", spec);
+    place
+        .nnc(&["run", "best.nn", "--out", "x"])
+        .exits(OK)
+        .prints("best test.accuracy")
+        .prints("best.safetensors");
+    let log = place.text("x/metrics.jsonl");
+    let lines = log.lines().map(|l| serde_json::from_str::<serde_json::Value>(l).expect("JSON"));
+    let all: Vec<f64> =
+        lines.filter(|l| l["name"] == "accuracy").filter_map(|l| l["value"].as_f64()).collect();
+    let best = all.iter().copied().fold(0.0, f64::max);
+    let report = place.json("x/run.json");
+    assert_eq!(report["best"]["value"].as_f64(), Some(best));
+    assert_eq!(report["best"]["epoch"].as_u64(), all.iter().position(|v| *v == best).map(|i| i as u64 + 1));
+    let value = |args: &[&str]| place.nnc(args).exits(OK).lines()[0]["value"].as_f64();
+    assert_eq!(value(&["eval", "x", "--best", "--json"]), Some(best));
+    assert_eq!(value(&["eval", "x", "--json"]), all.last().copied());
+    assert_ne!(all.last(), Some(&best), "the last is not the best: {all:?}");
+    let rows = |more: &[&str]| place.nnc(&[&["predict", "x", "--limit", "3"], more].concat()).exits(OK).out;
+    assert_ne!(rows(&["--best"]), rows(&[]));
+}
+
+#[test]
+fn the_best_weights_must_be_there() {
+    let (place, _) = trained();
+    place.nnc(&["eval", "x", "--best"]).exits(WEIGHTS).says("save best");
+    place.nnc(&["eval", "tiny.nn", "--best"]).exits(USAGE).says("run folder");
+    let both = ["eval", "x", "--best", "--weights", "x/weights.safetensors"];
+    place.nnc(&both).exits(USAGE).says("--weights");
+}
+
+#[test]
+fn a_run_that_stops_early_says_so() {
+    let place = Place::new();
+    let stop = "epochs 50\n  stop when test.loss stalls for 1 epochs";
+    place.write("s.nn", super::TINY.replace("1e-2", "0.1").replace("epochs 1", stop));
+    place
+        .nnc(&["run", "s.nn", "--out", "x"])
+        .exits(OK)
+        .prints("test.loss has stalled for 1 epoch; the best was");
+    let report = place.json("x/run.json");
+    assert_eq!(report["ended"], "finished");
+    assert_eq!(report["stopped_early"][0]["name"], "test.loss");
+    assert_eq!(report["best"], serde_json::Value::Null);
+}
+
+#[test]
 fn eval_wants_weights() {
     let place = Place::tiny();
     place.nnc(&["eval", "tiny.nn"]).exits(USAGE).says("--weights");

@@ -99,7 +99,11 @@ fn run(model: &str, threads: usize) {
                 known = now;
             }
             // What is measured and written after an epoch may allocate.
-            Event::Record(_) | Event::Epoch { .. } | Event::Stage { .. } => known = now,
+            Event::Record(_)
+            | Event::Epoch { .. }
+            | Event::Stage { .. }
+            | Event::Best { .. }
+            | Event::Stalled { .. } => known = now,
         }
     };
     driver::train(experiment, &checked.tables, &mut variables, &options, &mut watch).expect("it trains");

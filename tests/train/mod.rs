@@ -5,6 +5,7 @@ mod allocations;
 mod deep;
 mod diverging;
 mod loader;
+mod objectives;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
