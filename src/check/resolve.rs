@@ -359,6 +359,27 @@ impl<'a> Names<'_, 'a> {
                     self.selector(over);
                 }
             }
+            TrainStatement::Reduce { by, patience: (count, _), min_delta, .. } if !late => {
+                self.expr(by);
+                self.expr(count);
+                if let Some(delta) = min_delta {
+                    self.expr(delta);
+                }
+            }
+            TrainStatement::Clip { limit, selector, .. } if late => {
+                self.expr(limit);
+                if let Some(selector) = selector {
+                    self.selector(selector);
+                }
+            }
+            TrainStatement::Ema { decay, .. } if late => self.expr(decay),
+            TrainStatement::Accumulate { count, .. } if !late => self.expr(count),
+            TrainStatement::Swa { from: (count, _), every, .. } if !late => {
+                self.expr(count);
+                if let Some((count, _)) = every {
+                    self.expr(count);
+                }
+            }
             TrainStatement::Stop { patience: (count, _), min_delta, .. } if !late => {
                 self.expr(count);
                 if let Some(delta) = min_delta {
@@ -393,6 +414,11 @@ impl<'a> Names<'_, 'a> {
             | TrainStatement::Measure { .. }
             | TrainStatement::Stop { .. }
             | TrainStatement::Save { .. }
+            | TrainStatement::Reduce { .. }
+            | TrainStatement::Clip { .. }
+            | TrainStatement::Accumulate { .. }
+            | TrainStatement::Ema { .. }
+            | TrainStatement::Swa { .. }
             | TrainStatement::Seed(_) => {}
         }
     }
