@@ -70,13 +70,23 @@ impl<'a> Checker<'a> {
             && !(number > 0.0 && number < 1.0)
         {
             let problem = self
-                .problem_at(decay.span, "bad-range", format!("`ema {}`", self.literal(&value)), "above 0 and below 1")
+                .problem_at(
+                    decay.span,
+                    "bad-range",
+                    format!("`ema {}`", self.literal(&value)),
+                    "above 0 and below 1",
+                )
                 .help("0.999 averages over about 1000 updates");
             return Err(self.report(problem));
         }
         let node = self.at(decay.span, |c| c.scalar(&value, decay.span, "`ema`"))?;
         if self.g.b.graph[node].level == Level::Each {
-            return self.error_at(decay.span, "each-limit", "`ema` needs one number for the step", "every example has another one");
+            return self.error_at(
+                decay.span,
+                "each-limit",
+                "`ema` needs one number for the step",
+                "every example has another one",
+            );
         }
         Ok(node)
     }
@@ -101,14 +111,23 @@ impl<'a> Checker<'a> {
             let title = format!("nothing is averaged: the stage has {} steps", framework.total_steps);
             let problem = self
                 .problem_at(count.span, "no-effect", title, "only one set of weights is taken from here on")
-                .note(format!("the first is that of step {first}, the next would be that of step {}", first + every));
+                .note(format!(
+                    "the first is that of step {first}, the next would be that of step {}",
+                    first + every
+                ));
             return Err(self.report(problem));
         }
         Ok(Average::Mean { first, every })
     }
 
     /// The first update gives the average, each further one moves it.
-    fn moving(&mut self, decay: NodeId, rhythm: Option<&Rhythm>, before: NodeId, new: NodeId) -> Eval<NodeId> {
+    fn moving(
+        &mut self,
+        decay: NodeId,
+        rhythm: Option<&Rhythm>,
+        before: NodeId,
+        new: NodeId,
+    ) -> Eval<NodeId> {
         let update = match rhythm {
             Some(rhythm) => rhythm.update,
             None => self.op("step", &[], Attrs::none())?,

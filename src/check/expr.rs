@@ -178,7 +178,9 @@ impl<'a> Checker<'a> {
     fn ambient(&mut self, name: &str) -> Option<Eval<Value<'a>>> {
         let value = match name {
             "training" => Ok(Value::Bool(self.g.training)),
-            "step" if self.g.update.is_some() => self.g.update.map(|(update, _)| Value::Tensor(update)).ok_or(Reported),
+            "step" if self.g.update.is_some() => {
+                self.g.update.map(|(update, _)| Value::Tensor(update)).ok_or(Reported)
+            }
             "total_steps" if self.g.update.is_some() => {
                 self.g.update.map(|(_, total)| Value::Int(total as i64)).ok_or(Reported)
             }

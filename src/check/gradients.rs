@@ -76,7 +76,13 @@ impl<'a> Checker<'a> {
     }
 
     /// A variable of the stage itself, filled with a number at first.
-    pub fn own_variable(&mut self, path: String, ty: &Type, first: f64, span: Span) -> Eval<(VariableId, NodeId)> {
+    pub fn own_variable(
+        &mut self,
+        path: String,
+        ty: &Type,
+        first: f64,
+        span: Span,
+    ) -> Eval<(VariableId, NodeId)> {
         let mut b = Builder::default();
         b.span.0 = span;
         let value = ops::constant(&mut b, first);
@@ -152,7 +158,8 @@ impl<'a> Checker<'a> {
     /// `select` with broadcasting.
     pub fn choose(&mut self, condition: NodeId, x: NodeId, y: NodeId) -> Eval<NodeId> {
         let shape = self.common_shape("select", &[condition, x, y])?;
-        let [condition, x, y] = [self.broadcast(condition, &shape)?, self.broadcast(x, &shape)?, self.broadcast(y, &shape)?];
+        let [condition, x, y] =
+            [self.broadcast(condition, &shape)?, self.broadcast(x, &shape)?, self.broadcast(y, &shape)?];
         self.op("select", &[condition, x, y], Attrs::none())
     }
 

@@ -88,7 +88,9 @@ impl<'a> Checker<'a> {
 
     /// The factor that `reduce lr` makes smaller: a variable that the training loop sets.
     pub fn rate_scale(&mut self, parts: &Parts<'a>, stage: &str) -> Eval<Option<RateScale>> {
-        let [TrainStatement::Reduce { by, span, .. }, others @ ..] = &parts.reduces[..] else { return Ok(None) };
+        let [TrainStatement::Reduce { by, span, .. }, others @ ..] = &parts.reduces[..] else {
+            return Ok(None);
+        };
         if let [TrainStatement::Reduce { span: again, .. }, ..] = others {
             let problem = self
                 .problem_at(*again, "given-twice", "`reduce lr` is given twice", "the second time")
@@ -104,17 +106,32 @@ impl<'a> Checker<'a> {
             }
             _ => {
                 let found = self.literal(&value);
-                self.error_at(by.span, "bad-range", format!("`reduce lr by {found}`"), "a factor above 0 and below 1")
+                self.error_at(
+                    by.span,
+                    "bad-range",
+                    format!("`reduce lr by {found}`"),
+                    "a factor above 0 and below 1",
+                )
             }
         }
     }
 
     /// The optimizer with its `lr` times the factor of `reduce lr`.
-    fn scaled(&mut self, instance: &Rc<Instance<'a>>, scale: &RateScale, span: Span) -> Eval<Rc<Instance<'a>>> {
+    fn scaled(
+        &mut self,
+        instance: &Rc<Instance<'a>>,
+        scale: &RateScale,
+        span: Span,
+    ) -> Eval<Rc<Instance<'a>>> {
         let Some(lr) = instance.config.get("lr") else {
             let name = &instance.def.def.name.name;
             let problem = self
-                .problem_at(span, "no-effect", format!("`{name}` has no `lr` that could be reduced"), "this optimizer")
+                .problem_at(
+                    span,
+                    "no-effect",
+                    format!("`{name}` has no `lr` that could be reduced"),
+                    "this optimizer",
+                )
                 .label(scale.span, "`reduce lr` changes the argument `lr` of all optimizers of the stage");
             return Err(self.report(problem));
         };

@@ -162,7 +162,8 @@ impl<'a> Checker<'a> {
         let best = self.best(&parts, &framework, &mut measures);
         let stall = self.reduction(&parts, &framework, &mut measures);
         let (step, stops, best, stall, seed) = (step?, stops?, best?, stall?, seed?);
-        let reduce = step.scale.zip(stall).map(|((variable, factor), stall)| Reduce { variable, factor, stall });
+        let reduce =
+            step.scale.zip(stall).map(|((variable, factor), stall)| Reduce { variable, factor, stall });
         let mut outputs = vec![("loss".to_string(), step.loss)];
         if step.objectives.len() > 1 {
             outputs.extend(step.objectives.iter().map(|o| (o.name.clone(), o.loss)));

@@ -406,9 +406,9 @@ fn plain(rule: Rule) -> Option<&'static str> {
             "a definition"
         }
         train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
-        | measure_stmt | stop_stmt | save_stmt | reduce_stmt | clip_stmt | accumulate_stmt | ema_stmt | swa_stmt
-        | kw_stop | kw_save | kw_reduce | kw_clip | kw_accumulate | kw_ema | kw_swa | kw_batch | kw_minimize
-        | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
+        | measure_stmt | stop_stmt | save_stmt | reduce_stmt | clip_stmt | accumulate_stmt | ema_stmt
+        | swa_stmt | kw_stop | kw_save | kw_reduce | kw_clip | kw_accumulate | kw_ema | kw_swa | kw_batch
+        | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt

@@ -1,6 +1,9 @@
 //! Items, blocks and statements: from what the grammar matched to the tree.
 
-use super::ast::{Block, ClipBy, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed, Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched};
+use super::ast::{
+    Block, ClipBy, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
+    Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched,
+};
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
 use crate::base::{Diagnostic, Span};

@@ -179,7 +179,9 @@ mod tests {
         let values = [3.0, 2.0, 2.5, 2.0, 2.0, 2.0, 1.9, 2.0, 2.0, 1.8];
         let reduced: Vec<u64> = (1..)
             .zip(values)
-            .filter(|(epoch, value)| reducer.see(Watched::TrainLoss, *value, When { epoch: *epoch, step: 10 * epoch }))
+            .filter(|(epoch, value)| {
+                reducer.see(Watched::TrainLoss, *value, When { epoch: *epoch, step: 10 * epoch })
+            })
             .map(|(epoch, _)| epoch)
             .collect();
         assert_eq!(reduced, [4, 6, 9]);

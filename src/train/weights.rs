@@ -47,7 +47,9 @@ pub fn collect(experiment: &Experiment, variables: &Variables, stage: Option<&St
     let averages = stage.map_or(&[][..], |stage| stage.averages.as_slice());
     let read = |id| averages.iter().find(|(param, _)| *param == id).map_or(id, |(_, average)| *average);
     kept(experiment)
-        .map(|(id, path)| (path.to_string(), (experiment.variable(id).ty.shape.clone(), variables.get(read(id)))))
+        .map(|(id, path)| {
+            (path.to_string(), (experiment.variable(id).ty.shape.clone(), variables.get(read(id))))
+        })
         .collect()
 }
 

@@ -46,11 +46,23 @@ fn averages_follow_their_formulas() {
         }
     }
     let samples: &[(&str, &[&[usize]])] = &[
-        ("swa from step 3", &[&[0], &[1], &[2], &[2, 3], &[2, 3, 4], &[2, 3, 4, 5], &[2, 3, 4, 5, 6], &[2, 3, 4, 5, 6, 7]]),
-        ("swa from step 3 every 2 steps", &[&[0], &[1], &[2], &[2], &[2, 4], &[2, 4], &[2, 4, 6], &[2, 4, 6]]),
+        (
+            "swa from step 3",
+            &[&[0], &[1], &[2], &[2, 3], &[2, 3, 4], &[2, 3, 4, 5], &[2, 3, 4, 5, 6], &[2, 3, 4, 5, 6, 7]],
+        ),
+        (
+            "swa from step 3 every 2 steps",
+            &[&[0], &[1], &[2], &[2], &[2, 4], &[2, 4], &[2, 4, 6], &[2, 4, 6]],
+        ),
         // Two steps an epoch.
-        ("batch 4000 from digits.train in order\nswa from epoch 2", &[&[0], &[1], &[2], &[3], &[3], &[3, 5], &[3, 5], &[3, 5, 7]]),
-        ("batch 4000 from digits.train in order\nswa from epoch 1 every 2 epochs", &[&[0], &[1], &[1], &[1], &[1], &[1, 5], &[1, 5], &[1, 5]]),
+        (
+            "batch 4000 from digits.train in order\nswa from epoch 2",
+            &[&[0], &[1], &[2], &[3], &[3], &[3, 5], &[3, 5], &[3, 5, 7]],
+        ),
+        (
+            "batch 4000 from digits.train in order\nswa from epoch 1 every 2 epochs",
+            &[&[0], &[1], &[1], &[1], &[1], &[1, 5], &[1, 5], &[1, 5]],
+        ),
     ];
     for (statement, at) in samples {
         for (interpret, tolerance) in [(true, 1e-12), (false, 1e-6)] {
