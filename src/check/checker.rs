@@ -40,6 +40,8 @@ pub struct GraphState {
     pub batched: Option<Span>,
     /// The number of steps of the stage.
     pub total_steps: Option<u64>,
+    /// The number of this update and of all, for optimizers, where they are not those of the steps.
+    pub update: Option<(NodeId, u64)>,
     /// Records the applications of layers, for models.
     pub layers: Option<Vec<LayerUse>>,
     /// Variables whose parameters have been counted in `layers`.

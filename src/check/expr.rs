@@ -181,6 +181,12 @@ impl<'a> Checker<'a> {
         let value = match name {
             "none" => Ok(Value::None),
             "training" => Ok(Value::Bool(self.g.training)),
+            "step" if self.g.update.is_some() => {
+                self.g.update.map(|(update, _)| Value::Tensor(update)).ok_or(Reported)
+            }
+            "total_steps" if self.g.update.is_some() => {
+                self.g.update.map(|(_, total)| Value::Int(total as i64)).ok_or(Reported)
+            }
             "step" => self.op("step", &[], crate::ir::Attrs::none()).map(Value::Tensor),
             "batch_size" => self.op("batch_size", &[], crate::ir::Attrs::none()).map(Value::Tensor),
             "total_steps" => match self.g.total_steps {

@@ -6,6 +6,7 @@
 //! and evaluation goes on with what does not depend on it, so that all errors of a file are found.
 
 mod arith;
+mod averages;
 mod body;
 pub mod builtins;
 mod call;
@@ -16,6 +17,7 @@ mod data_text;
 mod describe;
 mod docs;
 mod expr;
+mod gradients;
 mod index;
 mod instance;
 pub mod library;

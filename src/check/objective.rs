@@ -97,6 +97,11 @@ impl<'a> Checker<'a> {
                 | TrainStatement::Measure { .. }
                 | TrainStatement::Stop { .. }
                 | TrainStatement::Save { .. }
+                | TrainStatement::Reduce { .. }
+                | TrainStatement::Clip { .. }
+                | TrainStatement::Accumulate { .. }
+                | TrainStatement::Ema { .. }
+                | TrainStatement::Swa { .. }
                 | TrainStatement::Seed(_) => {}
             }
         }

@@ -11,7 +11,8 @@ use super::value::{Eval, Instance, Reported, Value};
 use crate::base::Span;
 use crate::ir::computation::{Update, VariableId};
 use crate::ir::{Level, NodeId};
-use crate::syntax::ast::{DefKind, Train};
+use crate::syntax::ast::{BinaryOp, DefKind, Train, TrainStatement};
+use crate::ty::{Shape, Type};
 
 /// An optimizer with the parameters that it is for; `None` for all.
 pub struct Chosen<'a> {
@@ -20,9 +21,24 @@ pub struct Chosen<'a> {
     span: Span,
 }
 
+/// `reduce lr by factor ..`
+pub struct RateScale {
+    /// Holds the product of all factors so far.
+    pub variable: VariableId,
+    node: NodeId,
+    /// One of them.
+    pub factor: f64,
+    span: Span,
+}
+
 impl<'a> Checker<'a> {
     /// The optimizers that a stage names.
-    pub fn optimizers(&mut self, train: &'a Train, parts: &Parts<'a>) -> Eval<Vec<Chosen<'a>>> {
+    pub fn optimizers(
+        &mut self,
+        train: &'a Train,
+        parts: &Parts<'a>,
+        scale: Option<&RateScale>,
+    ) -> Eval<Vec<Chosen<'a>>> {
         if parts.optimizers.is_empty() {
             let problem = self
                 .problem_at(
@@ -54,6 +70,10 @@ impl<'a> Checker<'a> {
                     }
                 }
             });
+            let instance = match scale {
+                Some(scale) => instance.and_then(|instance| self.scaled(&instance, scale, *span)),
+                None => instance,
+            };
             let selected = selector.map(|selector| self.select(selector)).transpose();
             match (instance, selected) {
                 (Ok(instance), Ok(selected)) => {
@@ -64,6 +84,61 @@ impl<'a> Checker<'a> {
             }
         }
         if failed { Err(Reported) } else { Ok(chosen) }
+    }
+
+    /// The factor that `reduce lr` makes smaller: a variable that the training loop sets.
+    pub fn rate_scale(&mut self, parts: &Parts<'a>, stage: &str) -> Eval<Option<RateScale>> {
+        let [TrainStatement::Reduce { by, span, .. }, others @ ..] = &parts.reduces[..] else {
+            return Ok(None);
+        };
+        if let [TrainStatement::Reduce { span: again, .. }, ..] = others {
+            let problem = self
+                .problem_at(*again, "given-twice", "`reduce lr` is given twice", "the second time")
+                .label(*span, "the first");
+            return Err(self.report(problem));
+        }
+        let value = self.eval(by)?;
+        match value.number() {
+            Some(factor) if factor > 0.0 && factor < 1.0 => {
+                let path = format!("{stage}.reduce.lr");
+                let (variable, node) = self.own_variable(path, &Type::f32(Shape::scalar()), 1.0, *span)?;
+                Ok(Some(RateScale { variable, node, factor, span: *span }))
+            }
+            _ => {
+                let found = self.literal(&value);
+                self.error_at(
+                    by.span,
+                    "bad-range",
+                    format!("`reduce lr by {found}`"),
+                    "a factor above 0 and below 1",
+                )
+            }
+        }
+    }
+
+    /// The optimizer with its `lr` times the factor of `reduce lr`.
+    fn scaled(
+        &mut self,
+        instance: &Rc<Instance<'a>>,
+        scale: &RateScale,
+        span: Span,
+    ) -> Eval<Rc<Instance<'a>>> {
+        let Some(lr) = instance.config.get("lr") else {
+            let name = &instance.def.def.name.name;
+            let problem = self
+                .problem_at(
+                    span,
+                    "no-effect",
+                    format!("`{name}` has no `lr` that could be reduced"),
+                    "this optimizer",
+                )
+                .label(scale.span, "`reduce lr` changes the argument `lr` of all optimizers of the stage");
+            return Err(self.report(problem));
+        };
+        let scaled = self.at(span, |c| c.binary(BinaryOp::Mul, lr, Value::Tensor(scale.node)))?;
+        let config = Scope::inside(&instance.config);
+        config.define("lr", scaled);
+        Ok(Rc::new(self.instance(instance.def, config, &instance.text)))
     }
 
     /// Appends the update of every trained parameter.

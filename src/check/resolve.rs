@@ -1,6 +1,8 @@
 //! Names, before anything is computed: every definition is walked, also those that no stage reaches, so that
 //! unknown names are errors everywhere and what is never used is pointed out.
 
+mod train;
+
 use std::collections::HashSet;
 
 use super::checker::Checker;
@@ -9,7 +11,7 @@ use super::types::{TYPES, is_choice};
 use crate::base::{Diagnostic, Ident, Span, did_you_mean};
 use crate::syntax::ast::{
     Arg, Block, DataClause, Def, DimExpr, Expr, ExprKind, IndexItem, Item, Let, Param, Pattern, Selector,
-    Statement, Train, TrainStatement, TypeExpr,
+    Statement, TypeExpr,
 };
 
 /// What a local name is.
@@ -341,69 +343,6 @@ impl<'a> Names<'_, 'a> {
                     self.define(name, Kind::Let);
                 }
             }
-        }
-    }
-
-    fn train(&mut self, train: &'a Train) {
-        self.scopes.push(Vec::new());
-        // What is measured or optimized sees all of the stage's `let`s.
-        for late in [false, true] {
-            for statement in &train.statements {
-                self.train_statement(statement, late);
-            }
-        }
-        let locals = self.scopes.pop().unwrap_or_default();
-        self.leave(locals);
-    }
-
-    fn train_statement(&mut self, statement: &'a TrainStatement, late: bool) {
-        match statement {
-            TrainStatement::Batch { size, from, .. } if !late => {
-                self.expr(size);
-                self.expr(from);
-            }
-            TrainStatement::Let(item) if !late => self.bind(item),
-            TrainStatement::Minimize { value, over, .. } if !late => {
-                self.expr(value);
-                if let Some(over) = over {
-                    self.selector(over);
-                }
-            }
-            TrainStatement::Stop { patience: (count, _), min_delta, .. } if !late => {
-                self.expr(count);
-                if let Some(delta) = min_delta {
-                    self.expr(delta);
-                }
-            }
-            TrainStatement::Epochs { count, .. } | TrainStatement::Steps { count, .. } if !late => {
-                self.expr(count)
-            }
-            TrainStatement::Seed(seed) if !late => self.expr(&seed.value),
-            TrainStatement::Optimizer { value, selector, .. } if late => {
-                self.expr(value);
-                if let Some(selector) = selector {
-                    self.selector(selector);
-                }
-            }
-            TrainStatement::Measure { value, on, every, .. } if late => {
-                self.expr(value);
-                if let Some(on) = on {
-                    self.expr(on);
-                }
-                if let Some((count, _)) = every {
-                    self.expr(count);
-                }
-            }
-            TrainStatement::Batch { .. }
-            | TrainStatement::Let(_)
-            | TrainStatement::Minimize { .. }
-            | TrainStatement::Optimizer { .. }
-            | TrainStatement::Epochs { .. }
-            | TrainStatement::Steps { .. }
-            | TrainStatement::Measure { .. }
-            | TrainStatement::Stop { .. }
-            | TrainStatement::Save { .. }
-            | TrainStatement::Seed(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@ use super::scope::{Frame, Scope};
 use super::value::{Eval, Reported, Value};
 use crate::base::{Diagnostic, Span};
 use crate::ir::computation::VariableId;
-use crate::ir::experiment::{BatchFrom, Length, Objective, SplitRef, Stage};
+use crate::ir::experiment::{BatchFrom, Length, Objective, Reduce, SplitRef, Stage};
 use crate::ir::{Computation, NodeId};
 use crate::syntax::ast::{Expr, Item, Let, Selector, Train, TrainStatement};
 
@@ -22,6 +22,11 @@ pub struct Parts<'a> {
     pub minimized: Vec<Minimize<'a>>,
     pub stops: Vec<&'a TrainStatement>,
     pub saves: Vec<&'a TrainStatement>,
+    pub reduces: Vec<&'a TrainStatement>,
+    pub clips: Vec<&'a TrainStatement>,
+    pub accumulates: Vec<(&'a Expr, Span)>,
+    /// `ema` and `swa`.
+    pub averages: Vec<&'a TrainStatement>,
     lengths: Vec<(&'a Expr, bool, Span)>,
     seeds: Vec<(&'a Expr, Span)>,
 }
@@ -150,9 +155,10 @@ impl<'a> Checker<'a> {
             examples: framework.as_ref().ok().and_then(|f| f.batches.first()).map(|batch| batch.size),
             ..GraphState::default()
         };
-        let (step, state) = self.in_graph(state, |c| c.step(train, &parts, name));
-        let full = match (&framework, state.batched) {
-            (Ok(framework), Some(batched)) => self.full_batches(framework, batched),
+        let known = framework.as_ref().ok();
+        let (step, state) = self.in_graph(state, |c| c.step(train, &parts, known, name));
+        let full = match (known, state.batched) {
+            (Some(framework), Some(batched)) => self.full_batches(framework, batched),
             _ => Ok(()),
         };
         let measures = self.measures(&parts, framework.as_ref().ok());
@@ -160,7 +166,10 @@ impl<'a> Checker<'a> {
         let (framework, mut measures) = (framework?, measures?);
         let stops = self.stops(&parts, &framework, &mut measures);
         let best = self.best(&parts, &framework, &mut measures);
-        let (step, stops, best, seed) = (step?, stops?, best?, seed?);
+        let stall = self.reduction(&parts, &framework, &mut measures);
+        let (step, stops, best, stall, seed) = (step?, stops?, best?, stall?, seed?);
+        let reduce =
+            step.scale.zip(stall).map(|((variable, factor), stall)| Reduce { variable, factor, stall });
         let mut outputs = vec![("loss".to_string(), step.loss)];
         if step.objectives.len() > 1 {
             outputs.extend(step.objectives.iter().map(|o| (o.name.clone(), o.loss)));
@@ -184,6 +193,9 @@ impl<'a> Checker<'a> {
             measures,
             stops,
             best,
+            reduce,
+            accumulators: step.accumulators,
+            averages: step.averages,
             span: train.header,
         })
     }
@@ -382,11 +394,20 @@ impl<'a> Checker<'a> {
     }
 
     /// Elaborates the statements of a step: the losses, their gradients, the updates.
-    fn step(&mut self, train: &'a Train, parts: &Parts<'a>, name: &str) -> Eval<Step> {
+    fn step(
+        &mut self,
+        train: &'a Train,
+        parts: &Parts<'a>,
+        framework: Option<&Frameworks>,
+        name: &str,
+    ) -> Eval<Step> {
         let goals = self.goals(train, parts);
         let scope = self.scope.clone();
-        let optimizers = self.optimizers(train, parts);
-        let goals = goals?;
+        let rhythm = self.rhythm(parts, framework);
+        let scale = self.rate_scale(parts, name);
+        let optimizers = self.optimizers(train, parts, scale.as_ref().ok().and_then(|scale| scale.as_ref()));
+        let (goals, rhythm, scale) = (goals?, rhythm?, scale?);
+        let rhythm = rhythm.as_ref();
         let loss = self.sum_of(&goals, train)?;
         let forward_end = self.g.b.graph.len();
         let mut objectives = Vec::new();
@@ -402,8 +423,17 @@ impl<'a> Checker<'a> {
         let gradient_end = self.g.b.graph.len();
         let params: Vec<_> = trained.iter().map(|(id, node, _)| (*id, *node)).collect();
         let trained: Vec<_> = trained.iter().map(|(id, _, gradient)| (*id, *gradient)).collect();
-        self.scoped(scope, |c| c.apply_optimizers(optimizers?, &params, &trained, train, name))?;
-        Ok(Step { loss, forward_end, gradient_end, objectives, trained })
+        let (accumulators, averages) = self.scoped(scope, |c| {
+            let optimizers = optimizers?;
+            let (gradients, sums) = c.accumulated(rhythm, parts, &trained, name)?;
+            let gradients = c.clipped(parts, gradients)?;
+            c.apply_optimizers(optimizers, &params, &gradients, train, name)?;
+            let accumulators = sums.iter().map(|sum| sum.variable).collect();
+            c.settle(rhythm, parts, sums)?;
+            Ok((accumulators, c.averages(parts, framework, rhythm, &params, name)?))
+        })?;
+        let scale = scale.map(|scale| (scale.variable, scale.factor));
+        Ok(Step { loss, forward_end, gradient_end, objectives, trained, scale, accumulators, averages })
     }
 }
 
@@ -414,6 +444,10 @@ struct Step {
     gradient_end: usize,
     objectives: Vec<Objective>,
     trained: Vec<(VariableId, NodeId)>,
+    /// The factor of all learning rates, and by what it is multiplied when it is.
+    scale: Option<(VariableId, f64)>,
+    accumulators: Vec<VariableId>,
+    averages: Vec<(VariableId, VariableId)>,
 }
 
 /// The statements of a stage by kind.
@@ -429,6 +463,10 @@ fn sort(statements: &[TrainStatement]) -> Parts<'_> {
             }
             TrainStatement::Stop { .. } => parts.stops.push(statement),
             TrainStatement::Save { .. } => parts.saves.push(statement),
+            TrainStatement::Reduce { .. } => parts.reduces.push(statement),
+            TrainStatement::Clip { .. } => parts.clips.push(statement),
+            TrainStatement::Accumulate { count, span } => parts.accumulates.push((count, *span)),
+            TrainStatement::Ema { .. } | TrainStatement::Swa { .. } => parts.averages.push(statement),
             TrainStatement::Optimizer { value, selector, span } => {
                 parts.optimizers.push((value, selector.as_ref(), *span));
             }

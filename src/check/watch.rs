@@ -48,6 +48,22 @@ impl<'a> Checker<'a> {
         self.watch(of, parts, framework, measures).map(Some)
     }
 
+    /// What the `reduce lr` statement of a stage waits for.
+    pub fn reduction(
+        &mut self,
+        parts: &Parts<'a>,
+        framework: &Frameworks,
+        measures: &mut Vec<Measure>,
+    ) -> Eval<Option<Stall>> {
+        let [TrainStatement::Reduce { of, patience, min_delta, .. }, ..] = &parts.reduces[..] else {
+            return Ok(None);
+        };
+        let watch = self.watch(of, parts, framework, measures);
+        let patience = self.patience(&patience.0, patience.1, framework);
+        let min_delta = min_delta.as_ref().map_or(Ok(0.0), |delta| self.min_delta(delta));
+        Ok(Some(Stall { watch: watch?, patience: patience?, min_delta: min_delta? }))
+    }
+
     fn patience(&mut self, count: &'a Expr, unit: Unit, framework: &Frameworks) -> Eval<Every> {
         let patience = self.period(count, unit, "`for`", Some(framework))?;
         if steps_of(patience, framework) >= framework.total_steps {
@@ -216,7 +232,7 @@ impl<'a> Checker<'a> {
 }
 
 /// A number of epochs as steps.
-fn steps_of(every: Every, framework: &Frameworks) -> u64 {
+pub fn steps_of(every: Every, framework: &Frameworks) -> u64 {
     match every {
         Every::Epochs(n) => n.saturating_mul(framework.steps_per_epoch),
         Every::Steps(n) => n,

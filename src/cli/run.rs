@@ -89,15 +89,15 @@ pub fn run(args: &RunArgs) -> Outcome {
                     disk = folder.keep_up();
                 }
             }
-            Event::Epoch { variables } => {
+            Event::Epoch { stage, variables } => {
                 if disk.is_ok() && saved.elapsed() >= SAVE_EVERY {
-                    disk = folder.weights(&weights::collect(experiment, variables));
+                    disk = folder.weights(&weights::collect(experiment, variables, Some(stage)));
                     saved = Instant::now();
                 }
             }
             Event::Best { stage, best, variables } => {
                 if disk.is_ok() {
-                    disk = folder.best(&weights::collect(experiment, variables));
+                    disk = folder.best(&weights::collect(experiment, variables, Some(stage)));
                 }
                 kept = json!({
                     "stage": stage.name,
@@ -125,7 +125,7 @@ pub fn run(args: &RunArgs) -> Outcome {
     progress.finish();
     disk = disk.and_then(|()| folder.flush());
 
-    folder.weights(&weights::collect(experiment, &variables))?;
+    folder.weights(&weights::collect(experiment, &variables, None))?;
     report["ended"] = match &ended {
         Ok(Ended::Finished) => "finished",
         Ok(Ended::Interrupted) => "interrupted",

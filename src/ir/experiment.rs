@@ -196,6 +196,17 @@ pub struct Stall {
     pub min_delta: f64,
 }
 
+/// `reduce lr by 0.5 when valid.loss stalls for 2 epochs`
+#[derive(Clone, Debug)]
+pub struct Reduce {
+    /// The factor of all learning rates of the stage, 1 at first.
+    pub variable: VariableId,
+    /// What it is multiplied with.
+    pub factor: f64,
+    /// When.
+    pub stall: Stall,
+}
+
 /// One `train` block.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -232,6 +243,12 @@ pub struct Stage {
     pub stops: Vec<Stall>,
     /// Of what the best is kept.
     pub best: Option<Watch>,
+    /// When the learning rates become smaller.
+    pub reduce: Option<Reduce>,
+    /// The sums of gradients that `accumulate` keeps; divergence may hide in them until their update.
+    pub accumulators: Vec<VariableId>,
+    /// Parameters with their averages (`ema`, `swa`), which are measured and kept in their place.
+    pub averages: Vec<(VariableId, VariableId)>,
     /// The block.
     pub span: Span,
 }

@@ -147,6 +147,29 @@ impl Writer {
                     }
                 });
             }
+            TrainStatement::Reduce { by, of, patience: (count, unit), min_delta, .. } => {
+                self.line(format!("reduce lr by {} when {}", flat(by), watched_text(of)));
+                self.inside(|w| {
+                    w.line(format!("stalls for {} {}", flat(count), unit.name()));
+                    if let Some(delta) = min_delta {
+                        w.labelled("min_delta", delta);
+                    }
+                });
+            }
+            TrainStatement::Clip { by, limit, selector, .. } => {
+                self.labelled(&format!("clip {}", by.name()), limit);
+                if let Some(selector) = selector {
+                    self.inside(|w| w.line(format!("for {}", selector.segments.join("."))));
+                }
+            }
+            TrainStatement::Accumulate { count, .. } => self.labelled("accumulate", count),
+            TrainStatement::Ema { decay, .. } => self.labelled("ema", decay),
+            TrainStatement::Swa { from: (count, unit), every, .. } => {
+                self.line(format!("swa from {} of {}", flat(count), unit.name()));
+                if let Some((count, unit)) = every {
+                    self.inside(|w| w.line(format!("every {} {}", flat(count), unit.name())));
+                }
+            }
             TrainStatement::Save { of, .. } => self.line(format!("save {}", watched_text(of))),
             TrainStatement::Optimizer { value, selector, .. } => {
                 self.labelled("optimizer", value);

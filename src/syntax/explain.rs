@@ -269,7 +269,7 @@ fn reserved_name(stop: &Stop) -> Option<Diagnostic> {
     let before = stop.before?;
     let operand = matches!(before.kind, TokenKind::Number | TokenKind::Text)
         || matches!(before.text(stop.text), ")" | "]" | "}");
-    let watches = matches!(stop.word(stop.first()), "stop" | "save");
+    let watches = matches!(stop.word(stop.first()), "stop" | "save" | "reduce");
     if operand || watches || !words::RESERVED.contains(&word) || matches!(word, "and" | "or" | "else") {
         return None;
     }
@@ -327,6 +327,9 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
     let form = match stop.word(stop.first()) {
         "stop" => Some("write `stop when valid.loss stalls for 3 epochs`"),
         "save" => Some("write `save best valid.loss`"),
+        "reduce" => Some("write `reduce lr by 0.5 when valid.loss stalls for 2 epochs`"),
+        "clip" => Some("write `clip global_norm: 1.0`, or `norm` or `value` in its place"),
+        "swa" => Some("write `swa from epoch 8`, or `swa from step 500 every 50 steps`"),
         _ => None,
     };
     if let Some(form) = form.filter(|_| stop.segment.place == Place::Train) {
@@ -392,6 +395,9 @@ fn plain(rule: Rule) -> Option<&'static str> {
         kw_min_delta | min_delta => "`min_delta`",
         kw_best => "`best`",
         better => "`highest` or `lowest`",
+        clip_by => "`value`, `norm` or `global_norm`",
+        kw_lr => "`lr`",
+        kw_by => "`by`",
         watched => "what is measured, such as `valid.loss`",
         kw_for => "`for`",
         kw_after => "`after`",
@@ -403,8 +409,9 @@ fn plain(rule: Rule) -> Option<&'static str> {
             "a definition"
         }
         train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
-        | measure_stmt | stop_stmt | save_stmt | kw_stop | kw_save | kw_batch | kw_minimize
-        | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
+        | measure_stmt | stop_stmt | save_stmt | reduce_stmt | clip_stmt | accumulate_stmt | ema_stmt
+        | swa_stmt | kw_stop | kw_save | kw_reduce | kw_clip | kw_accumulate | kw_ema | kw_swa | kw_batch
+        | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
         tokens_clause | kw_tokens => "`tokens`",

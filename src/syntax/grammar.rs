@@ -109,6 +109,13 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_stalls
             | kw_min_delta
             | kw_save
+            | kw_reduce
+            | kw_lr
+            | kw_by
+            | kw_clip
+            | kw_accumulate
+            | kw_ema
+            | kw_swa
             | kw_best
             | EOI
     )

@@ -1,7 +1,7 @@
 //! Items, blocks and statements: from what the grammar matched to the tree.
 
 use super::ast::{
-    Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
+    Block, ClipBy, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
     Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched,
 };
 use super::builder::Builder;
@@ -271,6 +271,43 @@ impl Builder {
                     None => None,
                 };
                 TrainStatement::Stop { of, patience, min_delta, span }
+            }
+            Rule::reduce_stmt => {
+                let by = self.chain(first)?;
+                let first = parts.take()?;
+                let of = self.watched(first, &mut parts)?;
+                let count = self.chain(parts.take()?)?;
+                let patience = (count, unit(&parts.take()?));
+                let min_delta = match parts.next() {
+                    Some(clause) => Some(self.chain(Parts::of(clause).take()?)?),
+                    None => None,
+                };
+                TrainStatement::Reduce { by, of, patience, min_delta, span }
+            }
+            Rule::clip_stmt => {
+                let by = match first.as_str() {
+                    "value" => ClipBy::Value,
+                    "norm" => ClipBy::Norm,
+                    _ => ClipBy::GlobalNorm,
+                };
+                let limit = self.chain(parts.take()?)?;
+                let selector = parts.next().map(|path| self.selector(&path));
+                TrainStatement::Clip { by, limit, selector, span }
+            }
+            Rule::accumulate_stmt => TrainStatement::Accumulate { count: self.chain(first)?, span },
+            Rule::ema_stmt => TrainStatement::Ema { decay: self.chain(first)?, span },
+            Rule::swa_stmt => {
+                let what = unit(&first);
+                let from = (self.chain(parts.take()?)?, what);
+                let every = match parts.next() {
+                    Some(clause) => {
+                        let mut inner = Parts::of(clause);
+                        let count = self.chain(inner.take()?)?;
+                        Some((count, unit(&inner.take()?)))
+                    }
+                    None => None,
+                };
+                TrainStatement::Swa { from, every, span }
             }
             Rule::save_stmt => TrainStatement::Save { of: self.watched(first, &mut parts)?, span },
             Rule::optimizer_stmt => {

@@ -122,6 +122,11 @@ fn starts_statement(rule: Rule) -> bool {
             | measure_stmt
             | stop_stmt
             | save_stmt
+            | reduce_stmt
+            | clip_stmt
+            | accumulate_stmt
+            | ema_stmt
+            | swa_stmt
     )
 }
 

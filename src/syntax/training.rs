@@ -99,8 +99,77 @@ pub enum TrainStatement {
         /// The whole statement.
         span: Span,
     },
+    /// `reduce lr by 0.5 when valid.loss stalls for 2 epochs min_delta: 1e-3`
+    Reduce {
+        /// The factor.
+        by: Expr,
+        /// What is watched.
+        of: Watched,
+        /// For how long: the number, and what it counts.
+        patience: (Expr, Unit),
+        /// What counts as getting better.
+        min_delta: Option<Expr>,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `clip global_norm: 1.0 for Net.**.weight`
+    Clip {
+        /// What is limited.
+        by: ClipBy,
+        /// The limit.
+        limit: Expr,
+        /// Of which parameters' gradients, if not all.
+        selector: Option<Selector>,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `accumulate 4`
+    Accumulate {
+        /// The batches of one update.
+        count: Expr,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `ema 0.999`
+    Ema {
+        /// How much of the average is kept.
+        decay: Expr,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `swa from epoch 8 every 2 epochs`
+    Swa {
+        /// After which epoch or step the first weights are taken.
+        from: (Expr, Unit),
+        /// How often; after each of them where nothing is said.
+        every: Option<(Expr, Unit)>,
+        /// The whole statement.
+        span: Span,
+    },
     /// `seed 7`: this stage's own seed.
     Seed(Seed),
+}
+
+/// What `clip` limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClipBy {
+    /// Each element.
+    Value,
+    /// The length of each parameter's gradient.
+    Norm,
+    /// The length of all gradients together.
+    GlobalNorm,
+}
+
+impl ClipBy {
+    /// How it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClipBy::Value => "value",
+            ClipBy::Norm => "norm",
+            ClipBy::GlobalNorm => "global_norm",
+        }
+    }
 }
 
 /// `valid.loss`, `highest test.accuracy`: something measured after an epoch or some steps.

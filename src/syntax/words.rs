@@ -28,6 +28,11 @@ impl Place {
                 "measure",
                 "stop",
                 "save",
+                "reduce",
+                "clip",
+                "accumulate",
+                "ema",
+                "swa",
                 "seed",
             ],
             Place::Data => &["split", "tokens", "window"],
@@ -58,7 +63,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 19] = [
+const NOT_YET: [(&str, &str); 16] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -69,9 +74,6 @@ const NOT_YET: [(&str, &str); 19] = [
     ("quantize", "quantisation"),
     ("augment", "data augmentation"),
     ("sample", "samples from a language model during training"),
-    ("ema", "averaged weights"),
-    ("clip", "gradient clipping"),
-    ("accumulate", "gradient accumulation"),
     ("where", "selecting rows of data"),
     ("take", "selecting rows of data"),
     ("without", "selecting rows of data"),

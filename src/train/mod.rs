@@ -1,5 +1,6 @@
 //! Floor 7: trains a checked experiment: stages, batches, metrics, weights, the run folder.
 
+mod averages;
 pub mod batches;
 pub mod cost;
 mod diverged;

@@ -3,13 +3,14 @@
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::averages;
 use super::batches::Batches;
 use super::diverged::explain;
 use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
 use super::measured::Measured;
-use super::watch::{Best, Stalled, Stopper, Tracker, When};
+use super::watch::{Best, Reducer, Stalled, Stopper, Tracker, When};
 use crate::base::Diagnostic;
 use crate::interp::Env;
 use crate::ir::computation::{Computation, VariableId};
@@ -79,6 +80,8 @@ pub enum Event<'a> {
     },
     /// An epoch is complete, and all that is measured after it has been measured.
     Epoch {
+        /// Which stage.
+        stage: &'a Stage,
         /// The values after it.
         variables: &'a Variables,
     },
@@ -196,12 +199,21 @@ struct Watchers<'a> {
     stops: Vec<Stopper<'a>>,
     best: Option<Tracker<'a>>,
     stalled: Option<Stalled>,
+    reducer: Option<Reducer<'a>>,
+    /// Whether the learning rates are due to become smaller.
+    reduced: bool,
 }
 
 impl<'a> Watchers<'a> {
     fn new(stage: &'a Stage) -> Watchers<'a> {
         let stops = stage.stops.iter().map(Stopper::new).collect();
-        Watchers { stops, best: stage.best.as_ref().map(|watch| Tracker::new(watch, 0.0)), stalled: None }
+        Watchers {
+            stops,
+            best: stage.best.as_ref().map(|watch| Tracker::new(watch, 0.0)),
+            stalled: None,
+            reducer: stage.reduce.as_ref().map(|reduce| Reducer::new(&reduce.stall)),
+            reduced: false,
+        }
     }
 
     /// Shows all of them a number; whether it is the best of what is kept.
@@ -210,6 +222,7 @@ impl<'a> Watchers<'a> {
             let stalled = stop.see(of, value, when);
             self.stalled = self.stalled.take().or(stalled);
         }
+        self.reduced |= self.reducer.as_mut().is_some_and(|reducer| reducer.see(of, value, when));
         let tracker = self.best.as_mut()?;
         if tracker.see_if(of, value, when) { tracker.best() } else { None }
     }
@@ -231,16 +244,20 @@ impl StageRun<'_> {
         let computation = step_of(stage, self.types);
         let mut task = Task::new(&computation, self.types, stage.batches[0].size, machine)?;
         let mut gauges = Vec::new();
-        for measure in &stage.measures {
+        let measures = averages::measures(stage);
+        for measure in &measures {
             gauges.push((measure, Gauge::new(measure, self.tables, self.types, machine)?));
         }
         let steps = self.options.max_steps.map_or(stage.total_steps, |most| most.min(stage.total_steps));
         watch(Event::Stage { stage, steps });
         let batches = Batches::new(self.tables, stage, self.seed);
-        std::thread::scope(|scope| {
+        averages::begin(stage, variables);
+        let ended = std::thread::scope(|scope| {
             let mut loader = Loader::new(scope, batches, &mut task, steps)?;
             self.steps(&mut task, &mut loader, &mut gauges, variables, steps, watch)
-        })
+        });
+        averages::finish(stage, variables);
+        ended
     }
 
     fn steps(
@@ -314,14 +331,28 @@ impl StageRun<'_> {
                     self.measure(gauge, variables, when, watch);
                 }
                 watch(Event::Stalled { stage, when, stalled: &stalled });
-                watch(Event::Epoch { variables });
+                watch(Event::Epoch { stage, variables });
                 return Ok(Ended::Finished);
             }
+            if std::mem::take(&mut watchers.reduced) {
+                self.reduce(variables, when, watch);
+                // The steps that are made again after divergence begin with the rates of now.
+                variables.save(&mut copy);
+                copied = step + 1;
+            }
             if epoch_ends {
-                watch(Event::Epoch { variables });
+                watch(Event::Epoch { stage, variables });
             }
         }
         Ok(Ended::Finished)
+    }
+
+    /// Makes the learning rates smaller, as `reduce lr` says.
+    fn reduce(&self, variables: &mut Variables, when: When, watch: &mut dyn FnMut(Event)) {
+        let Some(reduce) = &self.stage.reduce else { return };
+        let scale = variables.get(reduce.variable).first().map_or(1.0, |v| f64::from(*v)) * reduce.factor;
+        variables.set(reduce.variable, &[scale as f32]);
+        watch(Event::Record(self.record(when, &self.train_split(), "lr_scale", scale.into())));
     }
 
     /// The mean of each objective since the last time.
@@ -364,7 +395,8 @@ impl StageRun<'_> {
     }
 
     fn bad_parameter(&self, variables: &Variables) -> Option<VariableId> {
-        self.stage.trained.iter().map(|(id, _)| *id).find(|id| !variables.is_finite(*id))
+        let trained = self.stage.trained.iter().map(|(id, _)| *id);
+        trained.chain(self.stage.accumulators.iter().copied()).find(|id| !variables.is_finite(*id))
     }
 
     fn record(&self, When { epoch, step }: When, split: &str, name: &str, value: Measured) -> Record {

@@ -111,6 +111,39 @@ impl<'a> Stopper<'a> {
     }
 }
 
+/// The `reduce lr` of a stage as it trains.
+pub struct Reducer<'a> {
+    rule: &'a Stall,
+    tracker: Tracker<'a>,
+    /// When the value was best, or the rates were reduced last.
+    since: Option<When>,
+}
+
+impl<'a> Reducer<'a> {
+    /// Before the first step.
+    pub fn new(rule: &'a Stall) -> Reducer<'a> {
+        Reducer { rule, tracker: Tracker::new(&rule.watch, rule.min_delta), since: None }
+    }
+
+    /// Takes note of a value; whether the rates are to be reduced.
+    pub fn see(&mut self, of: Watched, value: f64, when: When) -> bool {
+        if self.rule.watch.of != of {
+            return false;
+        }
+        let better = self.tracker.see(value, when);
+        let since = self.since.get_or_insert(when);
+        let stalls = !better
+            && match self.rule.patience {
+                Every::Epochs(n) => when.epoch - since.epoch >= n,
+                Every::Steps(n) => when.step - since.step >= n,
+            };
+        if better || stalls {
+            *since = when;
+        }
+        stalls
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +170,22 @@ mod tests {
         assert_eq!(stops(Better::Lower, 0.0, Every::Steps(20), &falls), Some(4));
         assert_eq!(stops(Better::Higher, 0.0, Every::Epochs(2), &falls), Some(3));
         assert_eq!(stops(Better::Lower, 0.5, Every::Epochs(3), &falls), Some(5), "0.1 is not enough");
+    }
+
+    #[test]
+    fn rates_are_reduced_again_and_again() {
+        let rule = Stall { watch: watch(Better::Lower), patience: Every::Epochs(2), min_delta: 0.0 };
+        let mut reducer = Reducer::new(&rule);
+        let values = [3.0, 2.0, 2.5, 2.0, 2.0, 2.0, 1.9, 2.0, 2.0, 1.8];
+        let reduced: Vec<u64> = (1..)
+            .zip(values)
+            .filter(|(epoch, value)| {
+                reducer.see(Watched::TrainLoss, *value, When { epoch: *epoch, step: 10 * epoch })
+            })
+            .map(|(epoch, _)| epoch)
+            .collect();
+        assert_eq!(reduced, [4, 6, 9]);
+        assert!(!reducer.see(Watched::Measure(0), 9.0, When { epoch: 99, step: 990 }), "another number");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::machine::Variables;
 use crate::base::{Diagnostic, Exit, suggest};
 use crate::interp::initial_value;
 use crate::ir::computation::VariableId;
-use crate::ir::experiment::{Experiment, VariableKind};
+use crate::ir::experiment::{Experiment, Stage, VariableKind};
 use crate::ir::op::Moment;
 use crate::readers::DataError;
 use crate::readers::safetensors::{self, Tensors};
@@ -42,10 +42,14 @@ fn kept(experiment: &Experiment) -> impl Iterator<Item = (VariableId, &str)> {
         .map(|(i, v)| (VariableId(i as u32), v.path.as_str()))
 }
 
-/// Parameters and states by path.
-pub fn collect(experiment: &Experiment, variables: &Variables) -> Tensors {
+/// Parameters and states by path; within a stage that averages them, the averages.
+pub fn collect(experiment: &Experiment, variables: &Variables, stage: Option<&Stage>) -> Tensors {
+    let averages = stage.map_or(&[][..], |stage| stage.averages.as_slice());
+    let read = |id| averages.iter().find(|(param, _)| *param == id).map_or(id, |(_, average)| *average);
     kept(experiment)
-        .map(|(id, path)| (path.to_string(), (experiment.variable(id).ty.shape.clone(), variables.get(id))))
+        .map(|(id, path)| {
+            (path.to_string(), (experiment.variable(id).ty.shape.clone(), variables.get(read(id))))
+        })
         .collect()
 }
 

@@ -4,7 +4,10 @@
 //! All of it on one small problem: a vector, a matrix and the kernel of a convolution, each pulled towards values of
 //! its own. What the data says is added with `pull`, where a test needs examples that differ.
 
+mod averages;
+mod gradients;
 mod optimizers;
+mod runs;
 mod schedules;
 
 use std::path::Path;
