@@ -28,7 +28,8 @@ impl Run {
     fn new(text: &str, path: &str, threads: usize) -> Run {
         let checked = checked(text);
         let experiment = checked.experiment.as_ref().expect("checked");
-        let machine = MachineOptions { threads, interpret: false, optimize: true };
+        let machine =
+            MachineOptions { threads, interpret: false, optimize: true, off: nnc::passes::Off::NONE };
         let mut variables = driver::variables(experiment, &machine, None).expect("first values");
         let stop = AtomicBool::new(false);
         let options = RunOptions { machine, max_steps: None, stop: &stop };
