@@ -7,6 +7,7 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/attacks.nn", include_str!("../std/attacks.nn")),
     ("std/attention.nn", include_str!("../std/attention.nn")),
     ("std/blocks.nn", include_str!("../std/blocks.nn")),
+    ("std/images.nn", include_str!("../std/images.nn")),
     ("std/initializers.nn", include_str!("../std/initializers.nn")),
     ("std/layers.nn", include_str!("../std/layers.nn")),
     ("std/losses.nn", include_str!("../std/losses.nn")),

@@ -28,6 +28,7 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
             match leaf {
                 Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) => 2,
                 Leaf::MaxPool(_) | Leaf::SumPool(_) | Leaf::SumPoolInput(_) | Leaf::ArgMax { .. } => 1,
+                Leaf::ArgSort { .. } | Leaf::CumSum { .. } => 1,
                 Leaf::MaxPoolInput(_) | Leaf::MaxPoolPick(_) => 2,
                 Leaf::Gather { .. } | Leaf::ScatterAdd { .. } => 2,
                 Leaf::Random { .. } => 0,
@@ -103,6 +104,8 @@ impl LeafWork {
                 Leaf::ConvPool { .. }
                 | Leaf::ConvPoolGradient(..)
                 | Leaf::ArgMax { .. }
+                | Leaf::ArgSort { .. }
+                | Leaf::CumSum { .. }
                 | Leaf::Gather { .. }
                 | Leaf::ScatterAdd { .. }
                 | Leaf::Random { .. } => false,
@@ -199,6 +202,12 @@ impl LeafWork {
                 Leaf::SumPoolInput(w) => pool::sum_pool_gradient(isa, w, count, input(0), output),
                 &Leaf::ArgMax { outer, n, inner, min } => {
                     rows::arg_extreme(outer, n, inner, min, input(0).start, output.start.cast());
+                }
+                &Leaf::ArgSort { outer, n, descending } => {
+                    rows::arg_sort(outer, n, descending, input(0).start, output.start.cast());
+                }
+                &Leaf::CumSum { outer, n, inner, exclusive, reverse } => {
+                    rows::cumulative_sum([outer, n, inner], exclusive, reverse, input(0).start, output.start);
                 }
                 &Leaf::Gather { rows, width, count } => {
                     rows::gather(rows, width, count, input(0).start, input(1).start.cast(), output.start);

@@ -202,6 +202,28 @@ pub enum Leaf {
         /// Look for the minimum instead.
         min: bool,
     },
+    /// `x[outer, n] -> index[outer, n]`: where the elements stand in order; equal ones keep theirs, NaN is last.
+    ArgSort {
+        /// How many lists.
+        outer: usize,
+        /// Elements of a list.
+        n: usize,
+        /// The largest first.
+        descending: bool,
+    },
+    /// `x[outer, n, inner] -> [outer, n, inner]`: sums along the middle axis up to each place.
+    CumSum {
+        /// Product of the extents before the axis.
+        outer: usize,
+        /// Extent of the axis.
+        n: usize,
+        /// Product of the extents after it.
+        inner: usize,
+        /// Without the element itself.
+        exclusive: bool,
+        /// From the end.
+        reverse: bool,
+    },
     /// `(table[rows, width], index[count]) -> [count, width]`; indices are checked before the run, and clamped.
     Gather {
         /// Rows of the table.

@@ -10,6 +10,7 @@ mod window;
 mod abs;
 mod add;
 mod argmax;
+mod argsort;
 mod argument;
 mod batch;
 mod batch_sum;
@@ -21,6 +22,7 @@ mod constant;
 mod contract;
 mod conv2d;
 mod conv_pool2d;
+mod cumsum;
 mod div;
 mod erf;
 mod exp;
@@ -61,6 +63,7 @@ mod variable;
 pub use abs::{abs, sign};
 pub use add::add;
 pub use argmax::{argmax, argmin};
+pub use argsort::argsort;
 pub use argument::argument;
 pub use batch::{batch, example};
 pub use batch_sum::batch_sum;
@@ -72,6 +75,7 @@ pub use constant::{constant, constant_like};
 pub use contract::{contract, matmul};
 pub use conv_pool2d::{conv_pool2d, conv_pool2d_grad};
 pub use conv2d::{conv2d, conv2d_input_grad, conv2d_weight_grad, same_padding};
+pub use cumsum::cumsum;
 pub use div::div;
 pub use erf::erf;
 pub use exp::exp;
@@ -121,6 +125,7 @@ pub static ALL: &[&Op] = &[
     &logic::AND,
     &argmax::MAX,
     &argmax::MIN,
+    &argsort::OP,
     &argument::OP,
     &batch::BATCH,
     &step::BATCH_SIZE,
@@ -138,6 +143,7 @@ pub static ALL: &[&Op] = &[
     &conv_pool2d::INPUT_GRAD,
     &conv_pool2d::WEIGHT_GRAD,
     &sin::COS,
+    &cumsum::OP,
     &div::OP,
     &compare::EQ,
     &erf::OP,

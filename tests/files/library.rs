@@ -120,6 +120,37 @@ const VALUES: &[(&str, f64)] = &[
     ("avg_pool2d(reshape(z + iota(16), [4, 4, 1]))[1, 0, 0]", 10.5),
     // The last window of a padded pool holds one element, and its mean is that element.
     ("avg_pool2d(reshape(z + iota(9), [3, 3, 1]), padding: same)[1, 1, 0]", 8.0),
+    ("sum(max_pool1d(reshape(z + iota(6), [6, 1])))", 9.0),
+    ("avg_pool1d(reshape(z + iota(5), [5, 1]), padding: same)[2, 0]", 4.0),
+    // The sum over all places of the image of the element of the window that covers (2, 2).
+    ("convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2)[2, 2, 0]", 26.0),
+    (
+        "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2, padding: same)[2, 2, 0]",
+        26.0,
+    ),
+    // As torch.nn.functional.conv_transpose2d with padding 1.
+    (
+        "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2, padding: 1)[1, 1, 0]",
+        26.0,
+    ),
+    // With middles of pixels as places, column 3 of 8 stands at 1.25 of 4, row 1 at 0.25, row 0 at the edge.
+    ("resize(reshape(z + iota(16), [4, 4, 1]), 8)[1, 3, 0]", 2.25),
+    ("resize(reshape(z + iota(16), [4, 4, 1]), 8)[0, 7, 0]", 3.0),
+    ("resize(reshape(z + iota(16), [4, 4, 1]), [2, 2])[1, 0, 0]", 10.5),
+    ("resize(reshape(z + iota(16), [4, 4, 1]), [2, 2], method: nearest)[1, 0, 0]", 13.0),
+    ("upsampling2d(reshape(z + iota(4), [2, 2, 1]), [1, 3])[1, 2, 0]", 2.0),
+    ("upsampling2d(reshape(z + iota(4), [2, 2, 1]), method: bilinear)[1, 1, 0]", 0.75),
+    ("sum(tril(reshape(z + iota(9), [3, 3])))", 28.0),
+    ("sum(triu(reshape(z + iota(9), [3, 3]), diagonal: 1))", 8.0),
+    ("sort(z + [3, 1, 2, 1], descending: true)[1]", 2.0),
+    ("sort(reshape(z + [3, 1, 2, 4], [2, 2]), axis: 0)[0, 1]", 1.0),
+    ("cast(argsort(z + [3, 1, 2, 1]))[1]", 3.0),
+    ("sum(take_along(v, argsort(v, descending: true)[..2]))", 6.0),
+    ("take_along(reshape(z + iota(6), [2, 3]), cast(reshape(z + [1, 0, 1], [1, 3]), bound: 2), axis: 0)[0, 2]", 5.0),
+    ("scatter_along(v, cast(z + [1, 0, 1], bound: 2), 2)[1]", 5.0),
+    ("sum(scatter_along(reshape(z + iota(6), [2, 3]), argsort(reshape(z + iota(6), [2, 3]), axis: 0), 2, axis: 0) * [[0], [1]])", 12.0),
+    ("cumsum(v)[2]", 7.0),
+    ("cumsum(v, exclusive: true, reverse: true)[0]", 6.0),
     ("dropout(v, 0.5)[2]", 4.0),
     ("gaussian_noise(v, 0.5)[2]", 4.0),
 ];

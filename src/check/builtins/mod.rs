@@ -7,6 +7,7 @@ mod einsum;
 mod gradient;
 mod lists;
 mod maths;
+mod order;
 mod random;
 mod rearrange;
 mod reduce;
@@ -50,6 +51,7 @@ impl Builtin {
 static TABLES: &[&[Builtin]] = &[
     maths::TABLE,
     reduce::TABLE,
+    order::TABLE,
     einsum::TABLE,
     rearrange::TABLE,
     arrays::TABLE,

@@ -120,6 +120,46 @@ fn convolve<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
     c.op("conv2d", &[x, w], windows.attrs().int("groups", groups)).map(Value::Tensor)
 }
 
+/// The image that a convolution with these windows makes into `x`: each element spreads over a window.
+fn convolve_transpose<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let (x, w) = (args.numbers(c, "x"), args.numbers(c, "w"));
+    let (x, w) = (x?, w?);
+    let input = image(c, args, x)?;
+    let kernel = match c.shape(w)[..] {
+        [h, w, ..] => [h, w],
+        _ => [1, 1],
+    };
+    let stride = both(c, args, "stride", [1, 1], 1)?;
+    let cropped = match args.get("padding") {
+        None | Some((Value::Text(_), _)) => None,
+        Some((_, span)) => Some((both(c, args, "padding", [0, 0], 0)?, span)),
+    };
+    let same = matches!(args.get("padding"), Some((Value::Text(word), _)) if word.as_ref() == "same");
+    let mut size = [0; 2];
+    for d in 0..2 {
+        let grown = input[d].saturating_mul(stride[d]);
+        size[d] = match cropped {
+            None if same => grown,
+            None => grown.saturating_add(kernel[d].saturating_sub(stride[d])),
+            Some((crop, span)) => {
+                let whole = (grown - stride[d]).saturating_add(kernel[d]);
+                match whole.checked_sub(crop[d].saturating_mul(2)) {
+                    Some(left) if left > 0 => left,
+                    _ => {
+                        let title = format!("a padding of {} leaves nothing of {whole}", crop[d]);
+                        return c.error_at(span, "bad-range", title, "cropped on both sides");
+                    }
+                }
+            }
+        };
+        if size[d] > i32::MAX as usize {
+            return c.error("too-large", format!("an image of {} rows or columns", size[d]), "here");
+        }
+    }
+    let windows = windows(c, args, size, kernel, [1, 1])?;
+    c.op("conv2d_input_grad", &[x, w], windows.attrs().int("groups", 1).sizes("size", &size)).map(Value::Tensor)
+}
+
 fn pool<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {
     let x = args.numbers(c, "x")?;
     let input = image(c, args, x)?;
@@ -133,6 +173,11 @@ pub static TABLE: &[Builtin] = &[
         "convolve(x, w, stride = 1, padding = valid, dilation = 1, groups = 1)",
         "The convolution of an image [height, width, channels] with weights [height, width, channels / groups, filters].\n\n`padding` is `valid` (none), `same`, a number, or a list for rows and columns.",
         convolve,
+    ),
+    Builtin::new(
+        "convolve_transpose(x, w, stride = 1, padding = valid)",
+        "The transposed convolution of an image [height, width, channels] with weights [height, width, filters, channels]: each element spreads over a window.\n\nWith `padding: same` the result has `stride` times the rows and columns; a number crops so much on each side.",
+        convolve_transpose,
     ),
     Builtin::new(
         "max_pool(x, size, stride = size, padding = valid, dilation = 1)",

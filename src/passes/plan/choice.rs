@@ -63,6 +63,8 @@ fn dense(lowered: &Lowered, root: NodeId, leaf: &Leaf, refusals: &[(NodeId, &'st
         | Leaf::SumPool(_)
         | Leaf::SumPoolInput(_)
         | Leaf::ArgMax { .. }
+        | Leaf::ArgSort { .. }
+        | Leaf::CumSum { .. }
         | Leaf::Gather { .. }
         | Leaf::ScatterAdd { .. }
         | Leaf::Random { .. } => String::new(),

@@ -68,6 +68,8 @@ pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
             (w.output[0] * w.output[1] * w.channels * w.kernel[0] * w.kernel[1]) as u64
         }
         Leaf::ArgMax { outer, n, inner, .. } => (outer * n * inner) as u64,
+        Leaf::ArgSort { outer, n, .. } => (outer * n) as u64 * u64::from(n.ilog2() + 1),
+        Leaf::CumSum { .. } => elements,
         Leaf::ScatterAdd { width, count, .. } => (width * count) as u64,
         Leaf::Gather { .. } => 0,
         Leaf::Random { .. } => elements,

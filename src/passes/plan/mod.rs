@@ -127,6 +127,8 @@ fn leaf_adds(leaf: &Leaf) -> bool {
         | Leaf::SumPool(_)
         | Leaf::SumPoolInput(_)
         | Leaf::ArgMax { .. }
+        | Leaf::ArgSort { .. }
+        | Leaf::CumSum { .. }
         | Leaf::Gather { .. }
         | Leaf::Random { .. } => false,
     }

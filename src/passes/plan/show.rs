@@ -347,6 +347,14 @@ fn leaf(leaf: &Leaf) -> String {
         Leaf::ArgMax { outer, n, inner, min } => {
             format!("index of the {} of {outer} x {n} x {inner}", if *min { "minimum" } else { "maximum" })
         }
+        Leaf::ArgSort { outer, n, descending } => {
+            format!("{} order of {outer} x {n}", if *descending { "descending" } else { "ascending" })
+        }
+        Leaf::CumSum { outer, n, inner, exclusive, reverse } => {
+            let from = if *reverse { " from the end" } else { "" };
+            let without = if *exclusive { ", without the element itself" } else { "" };
+            format!("running sums of {outer} x {n} x {inner}{from}{without}")
+        }
         Leaf::Gather { rows, width, count } => format!("{count} rows of {width} out of {rows}"),
         Leaf::ScatterAdd { rows, width, count } => format!("{count} rows of {width} added into {rows}"),
         Leaf::Random { distribution, stream } => format!("random numbers, {distribution:?}, stream {stream}"),
