@@ -55,7 +55,11 @@ pub static OP: Op = Op {
     lower: Lower::Kernel(|sig, _| {
         let shape = &sig.inputs[0].shape;
         let n = shape[shape.rank() - 1];
-        Kernel::Leaf(Leaf::ArgSort { outer: shape.elements() / n, n, descending: sig.attrs.get_bool("descending") })
+        Kernel::Leaf(Leaf::ArgSort {
+            outer: shape.elements() / n,
+            n,
+            descending: sig.attrs.get_bool("descending"),
+        })
     }),
     reference,
     cases: || {

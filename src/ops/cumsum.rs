@@ -80,9 +80,8 @@ pub static OP: Op = Op {
     }),
     reference,
     cases: || {
-        let case = |shape: &[usize], axis, exclusive, reverse| {
-            Case::f32(&[shape], attrs(axis, exclusive, reverse))
-        };
+        let case =
+            |shape: &[usize], axis, exclusive, reverse| Case::f32(&[shape], attrs(axis, exclusive, reverse));
         vec![
             case(&[1], 0, false, false),
             case(&[1], 0, true, false),

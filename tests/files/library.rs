@@ -123,7 +123,10 @@ const VALUES: &[(&str, f64)] = &[
     ("sum(max_pool1d(reshape(z + iota(6), [6, 1])))", 9.0),
     ("avg_pool1d(reshape(z + iota(5), [5, 1]), padding: same)[2, 0]", 4.0),
     // The sum over all places of the image of the element of the window that covers (2, 2).
-    ("convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2)[2, 2, 0]", 26.0),
+    (
+        "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2)[2, 2, 0]",
+        26.0,
+    ),
     (
         "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2, padding: same)[2, 2, 0]",
         26.0,
@@ -146,9 +149,15 @@ const VALUES: &[(&str, f64)] = &[
     ("sort(reshape(z + [3, 1, 2, 4], [2, 2]), axis: 0)[0, 1]", 1.0),
     ("cast(argsort(z + [3, 1, 2, 1]))[1]", 3.0),
     ("sum(take_along(v, argsort(v, descending: true)[..2]))", 6.0),
-    ("take_along(reshape(z + iota(6), [2, 3]), cast(reshape(z + [1, 0, 1], [1, 3]), bound: 2), axis: 0)[0, 2]", 5.0),
+    (
+        "take_along(reshape(z + iota(6), [2, 3]), cast(reshape(z + [1, 0, 1], [1, 3]), bound: 2), axis: 0)[0, 2]",
+        5.0,
+    ),
     ("scatter_along(v, cast(z + [1, 0, 1], bound: 2), 2)[1]", 5.0),
-    ("sum(scatter_along(reshape(z + iota(6), [2, 3]), argsort(reshape(z + iota(6), [2, 3]), axis: 0), 2, axis: 0) * [[0], [1]])", 12.0),
+    (
+        "sum(scatter_along(reshape(z + iota(6), [2, 3]), argsort(reshape(z + iota(6), [2, 3]), axis: 0), 2, axis: 0) * reshape([0, 1], [2, 1]))",
+        12.0,
+    ),
     ("cumsum(v)[2]", 7.0),
     ("cumsum(v, exclusive: true, reverse: true)[0]", 6.0),
     ("dropout(v, 0.5)[2]", 4.0),

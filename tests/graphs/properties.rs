@@ -40,10 +40,11 @@ fn random_graphs_use_every_op() {
     }
     let drawn = ops::ALL.iter().filter(|op| !matches!(op.grad, Grad::Late)).map(|op| op.name);
     let missing: Vec<&str> = drawn.filter(|name| !seen.contains(name)).collect();
-    // `batch` and `example` are for one size of batch: `graphs::batch` draws them.
+    // `batch` and `example` are for one size of batch: `graphs::batch` draws them. An order of nearly equal numbers
+    // differs between f32 and f64.
     assert_eq!(
         missing,
-        ["argmin", "argument", "batch", "example", "floor", "max_pool2d_pick", "trunc"],
+        ["argmin", "argsort", "argument", "batch", "example", "floor", "max_pool2d_pick", "trunc"],
         "ops that no random graph has"
     );
 }

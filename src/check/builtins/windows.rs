@@ -136,9 +136,9 @@ fn convolve_transpose<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a
     };
     let same = matches!(args.get("padding"), Some((Value::Text(word), _)) if word.as_ref() == "same");
     let mut size = [0; 2];
-    for d in 0..2 {
+    for (d, size) in size.iter_mut().enumerate() {
         let grown = input[d].saturating_mul(stride[d]);
-        size[d] = match cropped {
+        *size = match cropped {
             None if same => grown,
             None => grown.saturating_add(kernel[d].saturating_sub(stride[d])),
             Some((crop, span)) => {
@@ -152,12 +152,13 @@ fn convolve_transpose<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a
                 }
             }
         };
-        if size[d] > i32::MAX as usize {
-            return c.error("too-large", format!("an image of {} rows or columns", size[d]), "here");
+        if *size > i32::MAX as usize {
+            return c.error("too-large", format!("an image of {} rows or columns", *size), "here");
         }
     }
     let windows = windows(c, args, size, kernel, [1, 1])?;
-    c.op("conv2d_input_grad", &[x, w], windows.attrs().int("groups", 1).sizes("size", &size)).map(Value::Tensor)
+    c.op("conv2d_input_grad", &[x, w], windows.attrs().int("groups", 1).sizes("size", &size))
+        .map(Value::Tensor)
 }
 
 fn pool<'a>(c: &mut Checker<'a>, args: &Args<'a>, op: &'static str) -> Eval<Value<'a>> {

@@ -49,6 +49,10 @@ impl Draw {
                 let other = self.leaf(&Shape::of(&other));
                 ops::concat(&mut self.b, &[x, other, x], axis)
             }
+            6 if axis % 2 == 1 => {
+                let sums = ops::cumsum(&mut self.b, x, axis, shape[0] % 2 == 0, shape[axis] % 2 == 0);
+                return self.push(sums, bound * shape[axis] as f64);
+            }
             6 => ops::reverse(&mut self.b, x, &[axis]),
             _ => {
                 let mut wide = shape.to_vec();
