@@ -15,6 +15,7 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/noise.nn", include_str!("../std/noise.nn")),
     ("std/normalization.nn", include_str!("../std/normalization.nn")),
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
+    ("std/ranking.nn", include_str!("../std/ranking.nn")),
     ("std/recurrent.nn", include_str!("../std/recurrent.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
     ("std/similarity.nn", include_str!("../std/similarity.nn")),

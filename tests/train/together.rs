@@ -89,3 +89,52 @@ fn a_measurement_collects_the_rows_of_the_whole_split() {
     let experiment = checked.experiment.as_ref().expect("no errors");
     assert!(driver::types(experiment).len() > 4);
 }
+
+const VIEWS: &str = r#"
+data flowers = csv("iris.csv") {
+  facts: f32[4] = standardize(columns("sepal_length".."petal_width"))
+  split train: 120, test: 30
+}
+
+model Net(facts: f32[4]) -> f32[4] {
+  param scale: f32[4] = ones()
+  scale * facts
+}
+
+train {
+  batch 30 from flowers.train in order
+  minimize nt_xent(Net(flowers.facts), Net(sin(flowers.facts)), temperature: 0.5)
+  optimizer sgd(lr: 1e-3)
+  epochs 1
+}
+"#;
+
+/// NT-Xent of the first batch, by the formula of Chen and others, 2020.
+#[test]
+fn views_are_told_apart_as_the_paper_says() {
+    let (folder, _) = spec();
+    let path = folder.path().join("views.nn");
+    std::fs::write(&path, VIEWS).expect("a spec");
+    let checked = checked(&path);
+    let table = &checked.tables[0];
+    let rows: Vec<u32> = (0..30).map(|i| table.splits[0].rows.row(i) as u32).collect();
+    let unit = |row: Vec<f64>| {
+        let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        row.into_iter().map(|x| x / length).collect::<Vec<f64>>()
+    };
+    let first = nnc::train::batches::arrays(&table.fields[0], &rows);
+    let second = first.iter().map(|row| unit(row.data.iter().map(|x| x.sin()).collect()));
+    let views: Vec<Vec<f64>> = first.iter().map(|row| unit(row.data.clone())).chain(second).collect();
+    let near = |i: usize, j: usize| {
+        let cosine: f64 = views[i].iter().zip(&views[j]).map(|(x, y)| x * y).sum();
+        (cosine / 0.5).exp()
+    };
+    let loss = |i: usize| {
+        let others: f64 = (0..60).filter(|j| *j != i).map(|j| near(i, j)).sum();
+        -(near(i, (i + 30) % 60) / others).ln()
+    };
+    let expected = (0..60).map(loss).sum::<f64>() / 60.0;
+    let records = trained(&checked, machine(2), Some(1)).0;
+    let found = value(&records, "loss", 1);
+    assert!((found - expected).abs() < 1e-5, "{found}, not {expected}");
+}

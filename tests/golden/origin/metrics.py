@@ -74,6 +74,15 @@ data({"g": ("f32", None, guess), "y": ("f32", None, truth)}, [
     ("mae(t.g, t.y)", f"{SK} mean_absolute_error", sk.mean_absolute_error(truth, guess)),
 ])
 
+# Scores with many ties, and hardly any.
+for grain in [4, 4096]:
+    score = np.round(grain * noise(79, n)) / grain
+    truth = (score + 0.7 * noise(80, n) > 0.1).astype(int)
+    data({"s": ("f32", None, score), "k": ("f32", 2, truth)}, [
+        ("auroc(t.s, t.k)", f"{SK} roc_auc_score", sk.roc_auc_score(truth, score)),
+        ("average_precision(t.s, t.k)", f"{SK} average_precision_score", sk.average_precision_score(truth, score)),
+    ])
+
 # Sequences of up to 9 tokens of 6, filled up with 0.
 m, length = 400, 9
 lengths = 4 + ((noise(75, m) + 0.5) * 6).astype(int)
