@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::program::{ItemRef, Program};
-use super::scan::Step;
 use super::scope::{Frame, Scope};
 use super::value::{Eval, Reported, Value};
 use super::{CheckOptions, library_note};
@@ -89,8 +88,6 @@ pub struct Checker<'a> {
     /// Depth of nested calls.
     pub calls: usize,
     pub initial: Option<Initial>,
-    /// The step of a `scan` that is being elaborated.
-    pub step: Option<Step<'a>>,
     /// Whether an optimizer's body is being elaborated.
     pub optimizing: bool,
     /// The seed of the main file.
@@ -126,7 +123,6 @@ impl<'a> Checker<'a> {
             depth: 0,
             calls: 0,
             initial: None,
-            step: None,
             optimizing: false,
             seed: None,
             quiet: 0,

@@ -16,7 +16,6 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/normalization.nn", include_str!("../std/normalization.nn")),
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
     ("std/ranking.nn", include_str!("../std/ranking.nn")),
-    ("std/recurrent.nn", include_str!("../std/recurrent.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
     ("std/similarity.nn", include_str!("../std/similarity.nn")),
     ("std/text_metrics.nn", include_str!("../std/text_metrics.nn")),

@@ -27,7 +27,6 @@ mod objective;
 mod optimizer;
 mod program;
 mod resolve;
-mod scan;
 mod scope;
 mod selector;
 mod settings;

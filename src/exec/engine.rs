@@ -155,13 +155,7 @@ impl Engine {
 
     /// The frame of whole-batch kernels.
     fn whole(&self, step: &Step) -> Frame {
-        Frame {
-            bases: step.bases,
-            first: 0,
-            examples: step.facts.moment.batch as usize,
-            adds: false,
-            iteration: 0,
-        }
+        Frame { bases: step.bases, first: 0, examples: step.facts.moment.batch as usize, adds: false }
     }
 
     /// Runs kernels for every tile of this worker's slots.
@@ -188,7 +182,6 @@ impl Engine {
             first,
             examples: self.tile.min(end - first),
             adds: first > start,
-            iteration: 0,
         })
     }
 

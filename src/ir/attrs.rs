@@ -1,9 +1,6 @@
 //! Attributes: the static arguments of an op (axes, strides, a constant's value).
 
 use std::fmt;
-use std::sync::Arc;
-
-use super::Body;
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +15,6 @@ pub enum Attr {
     Text(String),
     /// A switch.
     Bool(bool),
-    /// The body of a loop.
-    Body(Arc<Body>),
 }
 
 /// What kind of value an attribute takes.
@@ -35,8 +30,6 @@ pub enum AttrKind {
     Text,
     /// [`Attr::Bool`]
     Bool,
-    /// [`Attr::Body`]
-    Body,
 }
 
 /// An attribute that an op has.
@@ -103,12 +96,6 @@ impl Attrs {
         self.with(name, Attr::Bool(value))
     }
 
-    /// Adds the body of a loop.
-    #[must_use]
-    pub fn body(self, name: &'static str, value: Arc<Body>) -> Attrs {
-        self.with(name, Attr::Body(value))
-    }
-
     /// The attributes in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Attr)> {
         self.0.iter().map(|(name, value)| (*name, value))
@@ -166,14 +153,6 @@ impl Attrs {
             other => panic!("attribute {name} is {other:?}, not a switch"),
         }
     }
-
-    /// The body of a loop that the op's [`AttrSpec`] promises. Panics as [`Attrs::get_int`].
-    pub fn get_body(&self, name: &str) -> &Arc<Body> {
-        match self.get(name) {
-            Some(Attr::Body(value)) => value,
-            other => panic!("attribute {name} is {other:?}, not the body of a loop"),
-        }
-    }
 }
 
 impl Attr {
@@ -185,7 +164,6 @@ impl Attr {
             Attr::Float(_) => AttrKind::Float,
             Attr::Text(_) => AttrKind::Text,
             Attr::Bool(_) => AttrKind::Bool,
-            Attr::Body(_) => AttrKind::Body,
         }
     }
 }
@@ -201,7 +179,6 @@ impl fmt::Display for Attr {
             Attr::Float(v) => write!(f, "{v:?}"),
             Attr::Text(v) => write!(f, "{v:?}"),
             Attr::Bool(v) => write!(f, "{v}"),
-            Attr::Body(body) => write!(f, "[\n{}]", super::text::print_body(body)),
         }
     }
 }

@@ -115,33 +115,5 @@ pub(super) fn check(
         LevelRule::Attr if attrs.get_bool("each") => Level::Each,
         LevelRule::Attr => Level::Once,
     };
-    check_bodies(graph, inputs, attrs, level)?;
     Ok((ty, level))
-}
-
-/// The arguments of a loop's body stand at the levels of the loop's inputs, the carries at that of its result.
-fn check_bodies(graph: &Graph, inputs: &[NodeId], attrs: &Attrs, level: Level) -> Result<(), Mismatch> {
-    for (_, attr) in attrs.iter() {
-        let Attr::Body(body) = attr else { continue };
-        let first = inputs.len().min(attrs_sequences(attrs));
-        for (id, argument) in body.arguments() {
-            let carry = (first..first + body.carries.len()).contains(&argument);
-            let wanted = if carry { level } else { inputs.get(argument).map_or(level, |i| graph[*i].level) };
-            if body.graph[id].level != wanted {
-                let message = format!(
-                    "argument {argument} of the body stands at {:?}, not {wanted:?}",
-                    body.graph[id].level
-                );
-                return Err(Mismatch::of(&[], message));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn attrs_sequences(attrs: &Attrs) -> usize {
-    match attrs.get("sequences") {
-        Some(Attr::Int(n)) => usize::try_from(*n).unwrap_or(0),
-        _ => 0,
-    }
 }

@@ -12,7 +12,6 @@ mod lexical;
 mod literals;
 mod marks;
 mod parse;
-mod recurrence;
 mod scan;
 mod segments;
 mod spacing;

@@ -36,7 +36,7 @@ impl Place {
                 "seed",
             ],
             Place::Data => &["split", "tokens", "window"],
-            Place::Body => &["let", "param", "state", "update", "for", "if", "yield"],
+            Place::Body => &["let", "param", "state", "update", "for", "if"],
         }
     }
 
@@ -63,7 +63,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 16] = [
+const NOT_YET: [(&str, &str); 18] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -74,6 +74,8 @@ const NOT_YET: [(&str, &str); 16] = [
     ("quantize", "quantisation"),
     ("augment", "data augmentation"),
     ("sample", "samples from a language model during training"),
+    ("scan", "recurrences"),
+    ("yield", "recurrences"),
     ("where", "selecting rows of data"),
     ("take", "selecting rows of data"),
     ("without", "selecting rows of data"),

@@ -41,12 +41,7 @@ fn only_moves(graph: &Graph, id: NodeId) -> bool {
         ) => true,
         Some(Kernel::Map(scalar)) => scalar == Scalar::Select,
         Some(
-            Kernel::Reduce(..)
-            | Kernel::Iota(_)
-            | Kernel::Contract(_)
-            | Kernel::BatchSum
-            | Kernel::Leaf(_)
-            | Kernel::Scan(_),
+            Kernel::Reduce(..) | Kernel::Iota(_) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_),
         )
         | None => false,
     }

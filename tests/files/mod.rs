@@ -6,6 +6,5 @@ mod library;
 mod meaning;
 mod misspelt;
 mod options;
-mod recurrent;
 mod syntax;
 mod wrong;

@@ -24,16 +24,7 @@ impl Buffers {
             Level::Once => 0,
             Level::Each => ty.shape.elements() * 4,
         };
-        self.all.push(Buffer {
-            ty: ty.clone(),
-            level,
-            arena,
-            offset: 0,
-            stride,
-            step: 0,
-            within: None,
-            name,
-        });
+        self.all.push(Buffer { ty: ty.clone(), level, arena, offset: 0, stride, name });
         BufferId(self.all.len() as u32 - 1)
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::PlanOptions;
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
 use super::gemm::{Operand, Sum, gemm};
@@ -28,12 +27,6 @@ pub struct Kernels<'a> {
     batch: usize,
     /// For each node whether it is a product over the whole batch.
     whole: Vec<bool>,
-    /// Whether kernels are fused.
-    pub(super) fuse: bool,
-    /// In the body of a loop: where its arguments stand.
-    given: Vec<Option<BufferId>>,
-    /// Values whose place is known before they are planned.
-    placed: HashMap<NodeId, BufferId>,
     /// Forms of convolutions that several kernels share.
     pub(super) conv: Planned,
     /// The buffers.
@@ -49,17 +42,14 @@ pub struct Kernels<'a> {
     pub scalars: Vec<(BufferId, HostScalar)>,
 }
 
-/// Makes a kernel for every stored node.
-pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, options: &PlanOptions) -> Kernels<'a> {
+/// Makes a kernel for every stored node; `batch` is the most examples in a batch.
+pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Kernels<'a> {
     let graph = &lowered.computation.graph;
     let mut plan = Kernels {
         lowered,
         roots,
-        batch: options.batch,
-        fuse: options.fuse,
-        given: Vec::new(),
-        placed: HashMap::new(),
-        whole: super::whole::decide(lowered, roots, options.batch),
+        batch,
+        whole: super::whole::decide(lowered, roots, batch),
         conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
@@ -68,63 +58,21 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, options: &PlanOptio
         known: HashMap::new(),
         scalars: Vec::new(),
     };
-    plan.run();
+    for id in graph.ids() {
+        match roots.of(id) {
+            Storage::Unused | Storage::Virtual | Storage::Absorbed | Storage::Summed => {}
+            Storage::Source => plan.source(id),
+            Storage::Alias => {
+                let (buffer, sum_slots) = plan.buffers.value(lowered.inputs(id)[0]);
+                plan.buffers.bind(id, buffer, sum_slots);
+            }
+            Storage::Stored => plan.stored(id),
+        }
+    }
     plan
 }
 
-impl<'a> Kernels<'a> {
-    /// The planner of a loop's body, which goes on with the buffers of what is around it.
-    pub(super) fn inside(
-        outer: &mut Kernels,
-        lowered: &'a Lowered<'a>,
-        roots: &'a Roots,
-        given: Vec<Option<BufferId>>,
-        placed: HashMap<NodeId, BufferId>,
-    ) -> Kernels<'a> {
-        let mut buffers = Buffers::new(lowered.computation.graph.len());
-        buffers.all = std::mem::take(&mut outer.buffers.all);
-        Kernels {
-            lowered,
-            roots,
-            batch: outer.batch,
-            fuse: outer.fuse,
-            given,
-            placed,
-            whole: vec![false; lowered.computation.graph.len()],
-            conv: Planned::default(),
-            buffers,
-            kernels: Vec::new(),
-            inputs: std::mem::take(&mut outer.inputs),
-            variables: std::mem::take(&mut outer.variables),
-            known: std::mem::take(&mut outer.known),
-            scalars: std::mem::take(&mut outer.scalars),
-        }
-    }
-
-    /// Hands the buffers back.
-    pub(super) fn give_back(self, outer: &mut Kernels) {
-        outer.buffers.all = self.buffers.all;
-        outer.inputs = self.inputs;
-        outer.variables = self.variables;
-        outer.known = self.known;
-        outer.scalars = self.scalars;
-    }
-
-    /// Makes all kernels.
-    pub(super) fn run(&mut self) {
-        for id in self.lowered.computation.graph.ids() {
-            match self.roots.of(id) {
-                Storage::Unused | Storage::Virtual | Storage::Absorbed | Storage::Summed => {}
-                Storage::Source => self.source(id),
-                Storage::Alias => {
-                    let (buffer, sum_slots) = self.buffers.value(self.lowered.inputs(id)[0]);
-                    self.buffers.bind(id, buffer, sum_slots);
-                }
-                Storage::Stored => self.stored(id),
-            }
-        }
-    }
-
+impl Kernels<'_> {
     fn source(&mut self, id: NodeId) {
         let Kernel::Source(source) = self.lowered.kernel(id) else { return };
         let ty = &self.lowered.computation.graph[id].ty;
@@ -137,10 +85,6 @@ impl<'a> Kernels<'a> {
                     self.inputs.push((buffer, *index));
                     buffer
                 }
-            },
-            Source::Argument(index) => match self.given.get(*index).copied().flatten() {
-                Some(buffer) => buffer,
-                None => panic!("{id} is argument {index} of no loop"),
             },
             Source::Variable(variable) => self.variable(*variable, ty),
             Source::Step => self.scalar(id, HostScalar::Step),
@@ -171,9 +115,6 @@ impl<'a> Kernels<'a> {
 
     /// A new buffer for the value of a node.
     pub(super) fn result(&mut self, id: NodeId, arena: Arena) -> BufferId {
-        if let Some(placed) = self.placed.get(&id) {
-            return *placed;
-        }
         let node = &self.lowered.computation.graph[id];
         let name = if node.scope.is_empty() {
             format!("{id} {}", node.op.name)
@@ -217,7 +158,7 @@ impl<'a> Kernels<'a> {
     }
 
     /// The place of a stored value in its own loops; `examples` is the loop over examples, if it has one.
-    pub(super) fn own_access(
+    fn own_access(
         &self,
         buffer: BufferId,
         shape: &[usize],
@@ -263,7 +204,6 @@ impl<'a> Kernels<'a> {
                 };
                 self.buffers.bind(id, buffer, false);
             }
-            Kernel::Scan(scan) => self.scan(id, scan),
             Kernel::Pad { low, fill } => {
                 let buffer = self.result(id, Arena::Tile);
                 self.fill(id, buffer, *fill as f32);
@@ -282,12 +222,12 @@ impl<'a> Kernels<'a> {
         }
     }
 
-    pub(super) fn nest(&mut self, id: NodeId, nest: Nest, nodes: Vec<NodeId>) {
+    fn nest(&mut self, id: NodeId, nest: Nest, nodes: Vec<NodeId>) {
         let flops = super::cost::nest(&nest);
         self.push(Work::Nest(nest), nodes, id, flops);
     }
 
-    pub(super) fn builder(&self, dims: Vec<Extent>, examples: Option<usize>) -> NestBuilder<'_> {
+    fn builder(&self, dims: Vec<Extent>, examples: Option<usize>) -> NestBuilder<'_> {
         NestBuilder::new(self.lowered, self.roots, &self.buffers, dims, examples)
     }
 

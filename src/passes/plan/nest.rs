@@ -180,8 +180,7 @@ impl<'a> NestBuilder<'a> {
             | Kernel::BatchSum
             | Kernel::Batch
             | Kernel::Example
-            | Kernel::Leaf(_)
-            | Kernel::Scan(_) => self.load(id, map),
+            | Kernel::Leaf(_) => self.load(id, map),
         }
     }
 

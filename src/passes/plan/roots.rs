@@ -156,9 +156,7 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
                 };
                 Storage::Stored
             }
-            Kernel::Pad { .. } | Kernel::Concat(_) | Kernel::Batch | Kernel::Example | Kernel::Scan(_) => {
-                Storage::Stored
-            }
+            Kernel::Pad { .. } | Kernel::Concat(_) | Kernel::Batch | Kernel::Example => Storage::Stored,
         };
         loop_root[i] = match (lowered.kernel(id), storage[i]) {
             (Kernel::Map(_), Storage::Stored) => Some(id),
@@ -179,15 +177,6 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
             Kernel::Contract(_) => {
                 for input in lowered.inputs(id) {
                     store_behind_views(lowered, *input, &mut must_store);
-                }
-            }
-            Kernel::Scan(scan) => {
-                let carries = scan.sequences..scan.sequences + scan.body.carries.len();
-                for (at, input) in lowered.inputs(id).iter().enumerate() {
-                    if !carries.contains(&at) {
-                        let base = super::scan::within(lowered, *input, at < scan.sequences).base;
-                        must_store[base.index()] = true;
-                    }
                 }
             }
             _ => {}
@@ -255,8 +244,7 @@ fn weights(lowered: &Lowered) -> Vec<usize> {
             | Kernel::BatchSum
             | Kernel::Batch
             | Kernel::Example
-            | Kernel::Leaf(_)
-            | Kernel::Scan(_) => 0,
+            | Kernel::Leaf(_) => 0,
         };
     }
     weights

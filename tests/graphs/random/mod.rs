@@ -8,7 +8,6 @@ use nnc::ty::{Shape, Type};
 use super::harness::Lcg;
 
 mod arithmetic;
-mod loops;
 mod shapes;
 
 /// Sizes at which loops go wrong first.
@@ -163,8 +162,8 @@ impl Draw {
     }
 
     fn step(&mut self) {
-        let smooth = 11;
-        let rules = if self.kind == Kind::Smooth { smooth } else { 19 };
+        let smooth = 10;
+        let rules = if self.kind == Kind::Smooth { smooth } else { 18 };
         match self.random.below(rules) {
             0 | 1 => self.unary(),
             2 | 3 => self.binary(),
@@ -173,8 +172,7 @@ impl Draw {
             6 | 7 => self.reorder(),
             8 => self.over_the_batch(),
             9 => self.convolve(),
-            10 => self.recurrence(),
-            18 => self.unary_with_kinks(),
+            10 => self.unary_with_kinks(),
             11 => self.choose(),
             12 => self.extremes(),
             13 => self.pool_windows(),
