@@ -128,7 +128,7 @@ const VALUES: &[(&str, f64)] = &[
         26.0,
     ),
     (
-        "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2, padding: same)[2, 2, 0]",
+        "convolve_transpose(reshape(z + [1, 2, 3, 4], [2, 2, 1]), reshape(iota(9), [3, 3, 1, 1]), stride: 2, padding: \"same\")[2, 2, 0]",
         26.0,
     ),
     // As torch.nn.functional.conv_transpose2d with padding 1.
