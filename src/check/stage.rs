@@ -270,7 +270,7 @@ impl<'a> Checker<'a> {
     /// How the rows of a split are dealt out.
     fn dealt(&mut self, batch: BatchFrom, in_order: bool, drop_last: bool) -> Eval<BatchFrom> {
         let rows = self.rows_of(batch.rows);
-        if drop_last && rows % batch.size == 0 {
+        if drop_last && rows.is_multiple_of(batch.size) {
             let title = format!("`drop last` drops nothing: {rows} rows are full batches of {}", batch.size);
             let problem = self.problem_at(batch.span, "no-effect", title, "no batch is smaller");
             return Err(self.report(problem.help("leave `drop last` out")));
@@ -309,7 +309,7 @@ impl<'a> Checker<'a> {
     fn full_batches(&mut self, framework: &Frameworks, batched: Span) -> Eval<()> {
         for batch in &framework.batches {
             let (rows, size) = (self.rows_of(batch.rows), batch.size);
-            if rows % size != 0 && !batch.drop_last {
+            if !rows.is_multiple_of(size) && !batch.drop_last {
                 let title = format!("the last batch has {} examples, the others {size}", rows % size);
                 let problem = self
                     .problem_at(

@@ -146,11 +146,14 @@ fn run_value_case(case: &ValueCase) {
     }
 }
 
+/// The name of a field, its type, its bound where it is an index, and its rows.
+type TableField = (String, String, Option<u64>, Vec<Vec<f64>>);
+
 /// Measurements over the rows of a table.
 #[derive(Deserialize)]
 struct TableCase {
     /// Name, type, the bound where the numbers are indices, and the rows.
-    fields: Vec<(String, String, Option<u64>, Vec<Vec<f64>>)>,
+    fields: Vec<TableField>,
     /// Expression, origin and value, a number or nested lists.
     measures: Vec<(String, String, serde_json::Value)>,
 }

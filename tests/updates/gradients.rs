@@ -2,9 +2,12 @@
 
 use super::{PARAMETERS, Problem, close};
 
+/// How many elements a parameter has, and the first value of each.
+type Start = (usize, fn(f64) -> f64);
+
 /// The gradient of the problem at its start, by the formula: `(1 + i / 4) * (p - sin(5 * i))`.
 fn gradients() -> [Vec<f64>; 3] {
-    let start: [(usize, fn(f64) -> f64); 3] =
+    let start: [Start; 3] =
         [(3, |i| (i + 1.0).cos()), (8, |i| (2.0 * i).cos()), (12, |i| (3.0 * i + 1.0).sin())];
     start.map(|(count, first)| {
         let element = |i| (1.0 + i / 4.0) * (first(i) - (5.0 * i).sin());

@@ -339,7 +339,7 @@ impl Kernels<'_> {
         let examples = self.lowered.each(id).then_some(0);
         let access = self.own_access(buffer, self.lowered.shape(id), to, examples);
         let mut nest = self.builder(dims, Some(0));
-        let value = nest.pull(input, &from.to_vec(), false);
+        let value = nest.pull(input, from, false);
         let nodes = ordered(&nest.nodes, id);
         let nest = nest.finish(vec![(value, access, WriteMode::Overwrite)]);
         self.nest(id, nest, nodes);

@@ -50,7 +50,13 @@ impl Draw {
                 ops::concat(&mut self.b, &[x, other, x], axis)
             }
             6 if axis % 2 == 1 => {
-                let sums = ops::cumsum(&mut self.b, x, axis, shape[0] % 2 == 0, shape[axis] % 2 == 0);
+                let sums = ops::cumsum(
+                    &mut self.b,
+                    x,
+                    axis,
+                    shape[0].is_multiple_of(2),
+                    shape[axis].is_multiple_of(2),
+                );
                 return self.push(sums, bound * shape[axis] as f64);
             }
             6 => ops::reverse(&mut self.b, x, &[axis]),
