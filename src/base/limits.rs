@@ -10,6 +10,8 @@ pub const CALL_DEPTH: usize = 200;
 pub const UNROLL: u64 = 100_000;
 /// The most numbers that one measurement gives: they are written to the log each time.
 pub const MEASURED: usize = 65_536;
+/// The most elements of a value that a measurement makes of the rows of a whole split (8 bytes each).
+pub const COLLECTED: usize = 1 << 27;
 /// The largest number of nodes in one graph.
 pub const NODES: usize = 2_000_000;
 /// The largest number of elements in one tensor (4 bytes each).

@@ -40,7 +40,7 @@ impl<'a> Checker<'a> {
                 DataClause::Tokens { span, .. } | DataClause::Window { span, .. } => {
                     let problem = self
                         .problem_at(*span, "no-effect", "a table is not one text", "this is for `text(..)`")
-                        .help("a column of texts is a field: `body: index<vocab>[40] = words(column(\"text\"), size: 5000, pad: 40)`");
+                        .help("one long text is read with `text(\"FILE\")`");
                     self.report(problem);
                     failed = true;
                 }

@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
                 DataClause::Field { span, .. } => {
                     let problem = self
                         .problem_at(*span, "no-effect", "a text has no columns", "this would have no effect")
-                        .help("its fields are `tokens` and `next`; a table of texts is read with `csv(..)`");
+                        .help("its fields are `tokens` and `next`");
                     self.report(problem);
                     failed = true;
                     continue;

@@ -74,7 +74,6 @@ impl<'a> Checker<'a> {
         if instance.def.def.kind == DefKind::Model {
             return Ok(instance.config.clone());
         }
-        let known = instance.own.borrow().clone();
         let own = Scope::inside(&instance.config);
         for param in &instance.def.def.first {
             let name = &param.name.name;
@@ -99,6 +98,6 @@ impl<'a> Checker<'a> {
             own.define(name, value);
         }
         // A second application takes the same names in its frame, so that those of the body stay the same.
-        Ok(instance.own.borrow_mut().get_or_insert(known.unwrap_or(own)).clone())
+        Ok(instance.own.borrow_mut().get_or_insert(own).clone())
     }
 }

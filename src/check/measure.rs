@@ -99,12 +99,7 @@ impl<'a> Checker<'a> {
         let (node, state) = self.in_graph(state, |c| {
             c.framed(frame, |c| {
                 let node = build(c)?;
-                if nested(&c.g.b.graph, node) {
-                    let problem = c
-                        .problem_at(place, "nested-sum", "a sum over the split depends on another one", "this cannot be measured in one pass")
-                        .help("`measure` takes the mean over the examples itself; leave the inner `batch_mean` out");
-                    return Err(c.report(problem));
-                }
+                c.one_pass(node, place)?;
                 Ok(node)
             })
         });
@@ -123,6 +118,36 @@ impl<'a> Checker<'a> {
             updates: Vec::new(),
         };
         Ok((computation, state.inputs))
+    }
+
+    /// Refuses what cannot be measured in one pass over the rows, and what is too large to be evaluated behind it.
+    fn one_pass(&mut self, node: NodeId, place: Span) -> Eval<()> {
+        let graph = &self.g.b.graph;
+        if nested(graph, node) {
+            let title = "a sum over the split depends on another one";
+            let problem = self
+                .problem_at(place, "nested-sum", title, "this cannot be measured in one pass")
+                .help("`measure` takes the mean over the examples itself; leave the inner `batch_mean` out");
+            return Err(self.report(problem));
+        }
+        let behind = behind(graph, node);
+        let elements = |id: &NodeId| graph[*id].ty.shape.elements();
+        let collects = behind.iter().any(|id| graph.kernel(*id) == Some(Kernel::Batch));
+        let largest = behind.into_iter().max_by_key(elements).filter(|_| collects);
+        if let Some(large) = largest.filter(|id| elements(id) > limits::COLLECTED) {
+            let title = format!("{} is too large for a measurement", graph[large].ty);
+            let problem = self
+                .problem_at(place, "too-large", title, "made of the rows of the whole split")
+                .note(format!(
+                    "a value made of what `batch` collects has at most {} elements",
+                    limits::COLLECTED
+                ))
+                .help(
+                    "measure it on a smaller split, or with sums over the batch instead of all rows at once",
+                );
+            return Err(self.report(problem));
+        }
+        Ok(())
     }
 
     /// What is measured: a number, or a tensor that is not too large to be written down each time.
@@ -189,6 +214,23 @@ pub fn name_of(expr: &Expr) -> String {
         ExprKind::Field(_, field) => field.name.clone(),
         _ => "value".to_string(),
     }
+}
+
+/// What is evaluated once, behind the pass over the rows: from what brings the rows together on.
+fn behind(graph: &Graph, root: NodeId) -> Vec<NodeId> {
+    let mut needed = vec![false; root.index() + 1];
+    needed[root.index()] = true;
+    let mut behind = Vec::new();
+    for id in graph.ids().rev().filter(|id| *id <= root) {
+        if !needed[id.index()] {
+            continue;
+        }
+        behind.push(id);
+        if !matches!(graph.kernel(id), Some(Kernel::BatchSum | Kernel::Batch)) {
+            graph[id].inputs.iter().for_each(|input| needed[input.index()] = true);
+        }
+    }
+    behind
 }
 
 /// Whether what brings the rows of a split together depends on what has done so before.

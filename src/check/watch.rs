@@ -18,13 +18,10 @@ impl<'a> Checker<'a> {
         let mut stops = Vec::new();
         let mut failed = false;
         for statement in &parts.stops {
-            let TrainStatement::Stop { of, patience, min_delta, .. } = statement else { continue };
-            let watch = self.watch(of, parts, framework, measures);
-            let patience = self.patience(&patience.0, patience.1, framework);
-            let min_delta = min_delta.as_ref().map_or(Ok(0.0), |delta| self.min_delta(delta));
-            match (watch, patience, min_delta) {
-                (Ok(watch), Ok(patience), Ok(min_delta)) => stops.push(Stall { watch, patience, min_delta }),
-                _ => failed = true,
+            let TrainStatement::Stop { when, .. } = statement else { continue };
+            match self.stall(when, parts, framework, measures) {
+                Ok(stall) => stops.push(stall),
+                Err(Reported) => failed = true,
             }
         }
         if failed { Err(Reported) } else { Ok(stops) }
@@ -55,13 +52,22 @@ impl<'a> Checker<'a> {
         framework: &Frameworks,
         measures: &mut Vec<Measure>,
     ) -> Eval<Option<Stall>> {
-        let [TrainStatement::Reduce { of, patience, min_delta, .. }, ..] = &parts.reduces[..] else {
-            return Ok(None);
-        };
+        let [TrainStatement::Reduce { when, .. }, ..] = &parts.reduces[..] else { return Ok(None) };
+        self.stall(when, parts, framework, measures).map(Some)
+    }
+
+    /// `valid.loss stalls for 3 epochs min_delta: 1e-3`
+    fn stall(
+        &mut self,
+        ast::Stalls { of, patience, min_delta }: &'a ast::Stalls,
+        parts: &Parts<'a>,
+        framework: &Frameworks,
+        measures: &mut Vec<Measure>,
+    ) -> Eval<Stall> {
         let watch = self.watch(of, parts, framework, measures);
         let patience = self.patience(&patience.0, patience.1, framework);
         let min_delta = min_delta.as_ref().map_or(Ok(0.0), |delta| self.min_delta(delta));
-        Ok(Some(Stall { watch: watch?, patience: patience?, min_delta: min_delta? }))
+        Ok(Stall { watch: watch?, patience: patience?, min_delta: min_delta? })
     }
 
     fn patience(&mut self, count: &'a Expr, unit: Unit, framework: &Frameworks) -> Eval<Every> {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::trained::Trained;
 use super::{MachineArgs, Outcome, SpecArgs, grid, terminal, trained};
-use crate::base::{Diagnostic, Exit, did_you_mean};
+use crate::base::{Diagnostic, Exit, did_you_mean, memory};
 use crate::driver;
 use crate::ir::experiment::{Experiment, InputField, ModelGraph, SplitRef};
 use crate::ir::op::Moment;
@@ -177,6 +177,16 @@ fn rows(
                 .help("leave out --on, or --random for an input that data feeds"));
         }
         let count = u32::try_from(args.limit.unwrap_or(SOME)).unwrap_or(u32::MAX);
+        // Its two numbers, and the values of the inputs.
+        let elements: u64 = model.inputs.iter().map(|(_, ty)| ty.shape.elements() as u64).sum();
+        let needed = elements.saturating_add(2).saturating_mul(4 * u64::from(count));
+        let free = memory::available().unwrap_or(u64::MAX);
+        if needed > free {
+            let title = format!("random inputs for {count} examples take {needed} bytes; {free} are free");
+            return Err(Diagnostic::error("memory", title)
+                .exit(Exit::Resources)
+                .help("take fewer: `--limit 64`"));
+        }
         return Ok(Rows { table: None, rows: (0..count).collect() });
     }
     let at = choose_rows(args, experiment, trained)?;

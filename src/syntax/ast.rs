@@ -1,6 +1,6 @@
 //! The syntax tree of a `.nn` file: what the grammar accepts, with a place for everything, nothing resolved.
 
-pub use super::training::{ClipBy, Train, TrainStatement, Unit, Watched};
+pub use super::training::{ClipBy, Stalls, Train, TrainStatement, Unit, Watched};
 use crate::base::{Ident, Span};
 
 /// A whole file.

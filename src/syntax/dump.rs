@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::ast::{
     Arg, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let, Param,
-    Pattern, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Watched,
+    Pattern, Stalls, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Watched,
 };
 
 /// The longest expression that is shown on one line.
@@ -124,6 +124,16 @@ impl Writer {
         self.inside(|w| train.statements.iter().for_each(|s| w.train_statement(s)));
     }
 
+    fn stalls(&mut self, what: &str, Stalls { of, patience: (count, unit), min_delta }: &Stalls) {
+        self.line(format!("{what} when {}", watched_text(of)));
+        self.inside(|w| {
+            w.line(format!("stalls for {} {}", flat(count), unit.name()));
+            if let Some(delta) = min_delta {
+                w.labelled("min_delta", delta);
+            }
+        });
+    }
+
     fn train_statement(&mut self, statement: &TrainStatement) {
         match statement {
             TrainStatement::Batch { size, from, in_order, drop_last, .. } => {
@@ -138,23 +148,9 @@ impl Writer {
                     self.inside(|w| w.line(format!("over {}", over.segments.join("."))));
                 }
             }
-            TrainStatement::Stop { of, patience: (count, unit), min_delta, .. } => {
-                self.line(format!("stop when {}", watched_text(of)));
-                self.inside(|w| {
-                    w.line(format!("stalls for {} {}", flat(count), unit.name()));
-                    if let Some(delta) = min_delta {
-                        w.labelled("min_delta", delta);
-                    }
-                });
-            }
-            TrainStatement::Reduce { by, of, patience: (count, unit), min_delta, .. } => {
-                self.line(format!("reduce lr by {} when {}", flat(by), watched_text(of)));
-                self.inside(|w| {
-                    w.line(format!("stalls for {} {}", flat(count), unit.name()));
-                    if let Some(delta) = min_delta {
-                        w.labelled("min_delta", delta);
-                    }
-                });
+            TrainStatement::Stop { when, .. } => self.stalls("stop", when),
+            TrainStatement::Reduce { by, when, .. } => {
+                self.stalls(&format!("reduce lr by {}", flat(by)), when);
             }
             TrainStatement::Clip { by, limit, selector, .. } => {
                 self.labelled(&format!("clip {}", by.name()), limit);

@@ -2,7 +2,7 @@
 
 use super::ast::{
     Block, ClipBy, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, Item, Let, Param, Pattern, Seed,
-    Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched,
+    Stalls, Statement, Train, TrainStatement, TypeExpr, Unit, Use, Watched,
 };
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
@@ -259,27 +259,11 @@ impl Builder {
                 };
                 TrainStatement::Minimize { value, over, span }
             }
-            Rule::stop_stmt => {
-                let of = self.watched(first, &mut parts)?;
-                let count = self.chain(parts.take()?)?;
-                let patience = (count, unit(&parts.take()?));
-                let min_delta = match parts.next() {
-                    Some(clause) => Some(self.chain(Parts::of(clause).take()?)?),
-                    None => None,
-                };
-                TrainStatement::Stop { of, patience, min_delta, span }
-            }
+            Rule::stop_stmt => TrainStatement::Stop { when: self.stalls(first, &mut parts)?, span },
             Rule::reduce_stmt => {
                 let by = self.chain(first)?;
                 let first = parts.take()?;
-                let of = self.watched(first, &mut parts)?;
-                let count = self.chain(parts.take()?)?;
-                let patience = (count, unit(&parts.take()?));
-                let min_delta = match parts.next() {
-                    Some(clause) => Some(self.chain(Parts::of(clause).take()?)?),
-                    None => None,
-                };
-                TrainStatement::Reduce { by, of, patience, min_delta, span }
+                TrainStatement::Reduce { by, when: self.stalls(first, &mut parts)?, span }
             }
             Rule::clip_stmt => {
                 let by = match first.as_str() {
@@ -316,6 +300,18 @@ impl Builder {
             Rule::steps_stmt => TrainStatement::Steps { count: self.chain(first)?, span },
             rule => return Err(mismatch(format!("{rule:?} as a training statement"))),
         })
+    }
+
+    /// `valid.loss stalls for 3 epochs min_delta: 1e-3`
+    fn stalls(&mut self, first: Node, parts: &mut Parts) -> Built<Stalls> {
+        let of = self.watched(first, parts)?;
+        let count = self.chain(parts.take()?)?;
+        let patience = (count, unit(&parts.take()?));
+        let min_delta = match parts.next() {
+            Some(clause) => Some(self.chain(Parts::of(clause).take()?)?),
+            None => None,
+        };
+        Ok(Stalls { of, patience, min_delta })
     }
 
     /// `highest valid.accuracy`

@@ -83,12 +83,8 @@ pub enum TrainStatement {
     },
     /// `stop when valid.loss stalls for 3 epochs min_delta: 1e-3`
     Stop {
-        /// What is watched.
-        of: Watched,
-        /// For how long: the number, and what it counts.
-        patience: (Expr, Unit),
-        /// What counts as getting better.
-        min_delta: Option<Expr>,
+        /// When.
+        when: Stalls,
         /// The whole statement.
         span: Span,
     },
@@ -103,12 +99,8 @@ pub enum TrainStatement {
     Reduce {
         /// The factor.
         by: Expr,
-        /// What is watched.
-        of: Watched,
-        /// For how long: the number, and what it counts.
-        patience: (Expr, Unit),
-        /// What counts as getting better.
-        min_delta: Option<Expr>,
+        /// When.
+        when: Stalls,
         /// The whole statement.
         span: Span,
     },
@@ -170,6 +162,17 @@ impl ClipBy {
             ClipBy::GlobalNorm => "global_norm",
         }
     }
+}
+
+/// `valid.loss stalls for 3 epochs min_delta: 1e-3`
+#[derive(Clone, Debug)]
+pub struct Stalls {
+    /// What is watched.
+    pub of: Watched,
+    /// For how long: the number, and what it counts.
+    pub patience: (Expr, Unit),
+    /// What counts as getting better.
+    pub min_delta: Option<Expr>,
 }
 
 /// `valid.loss`, `highest test.accuracy`: something measured after an epoch or some steps.

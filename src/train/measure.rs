@@ -2,7 +2,8 @@
 //!
 //! The graph of a measurement is cut at its sums over the batch, and where `batch` collects the values of all
 //! examples. Each batch gives its sums, which are added in f64 in the order of the rows, and its values; at the
-//! end the reference evaluator computes the rest of the graph from the totals. So a mean is a mean over the split, and `exp` of a mean is taken once.
+//! end the reference evaluator computes the rest of the graph from the totals. So a mean is a mean over the split,
+//! and `exp` of a mean is taken once.
 
 use std::collections::HashMap;
 

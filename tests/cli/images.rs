@@ -1,6 +1,6 @@
 //! `nnc predict --png`, and inputs that are random numbers.
 
-use super::{OK, Place, USAGE};
+use super::{OK, Place, RESOURCES, USAGE};
 
 const DRAWS: &str = "\
 data digits = mnist()
@@ -57,6 +57,19 @@ fn random_inputs_are_normal_and_follow_the_seed() {
     assert_eq!(values(&["--limit", "3"]), values(&["--limit", "3"]));
     assert_eq!(values(&["--limit", "3"])[..6], values(&["--limit", "1"])[..]);
     assert_ne!(values(&["--limit", "3"]), values(&["--limit", "3", "--seed", "1"]));
+}
+
+#[test]
+fn more_random_inputs_than_there_is_memory_are_refused() {
+    let place = Place::new();
+    let wide = DRAWS.replace("z: f32[6]", "z: f32[1_000_000]").replace("scale * z", "scale * z[..6]");
+    place.write(
+        "wide.nn",
+        wide.replace("random_normal(6)", "random_normal(1_000_000)").replace("64 from", "2 from"),
+    );
+    place.nnc(&["run", "wide.nn", "--out", "x"]).exits(OK);
+    let draw = ["predict", "x", "--model", "Draw", "--random", "z", "--limit", "99999999999"];
+    place.nnc(&draw).exits(RESOURCES).says("--limit 64");
 }
 
 #[test]

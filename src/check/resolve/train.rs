@@ -1,7 +1,7 @@
 //! The names in `train` blocks.
 
 use super::Names;
-use crate::syntax::ast::{Train, TrainStatement};
+use crate::syntax::ast::{Stalls, Train, TrainStatement};
 
 impl<'a> Names<'_, 'a> {
     pub(super) fn train(&mut self, train: &'a Train) {
@@ -14,6 +14,13 @@ impl<'a> Names<'_, 'a> {
         }
         let locals = self.scopes.pop().unwrap_or_default();
         self.leave(locals);
+    }
+
+    fn stalls(&mut self, when: &'a Stalls) {
+        self.expr(&when.patience.0);
+        if let Some(delta) = &when.min_delta {
+            self.expr(delta);
+        }
     }
 
     fn train_statement(&mut self, statement: &'a TrainStatement, late: bool) {
@@ -29,12 +36,9 @@ impl<'a> Names<'_, 'a> {
                     self.selector(over);
                 }
             }
-            TrainStatement::Reduce { by, patience: (count, _), min_delta, .. } if !late => {
+            TrainStatement::Reduce { by, when, .. } if !late => {
                 self.expr(by);
-                self.expr(count);
-                if let Some(delta) = min_delta {
-                    self.expr(delta);
-                }
+                self.stalls(when);
             }
             TrainStatement::Clip { limit, selector, .. } if late => {
                 self.expr(limit);
@@ -50,12 +54,7 @@ impl<'a> Names<'_, 'a> {
                     self.expr(count);
                 }
             }
-            TrainStatement::Stop { patience: (count, _), min_delta, .. } if !late => {
-                self.expr(count);
-                if let Some(delta) = min_delta {
-                    self.expr(delta);
-                }
-            }
+            TrainStatement::Stop { when, .. } if !late => self.stalls(when),
             TrainStatement::Epochs { count, .. } | TrainStatement::Steps { count, .. } if !late => {
                 self.expr(count)
             }
