@@ -24,7 +24,11 @@ impl<'a> Checker<'a> {
         }
         let Some(Item::Data(data)) = self.program.item(at) else { return Err(Reported) };
         self.table_ids.insert(at, None);
-        let table = self.in_module(at.module, |c| c.scoped(Scope::root(), |c| c.read_table(data)))?;
+        let known = self.options.tables.get(self.tables.len()).filter(|known| known.name == data.name.name);
+        let table = match known {
+            Some(known) => known.clone(),
+            None => self.in_module(at.module, |c| c.scoped(Scope::root(), |c| c.read_table(data)))?,
+        };
         self.tables.push(Table { name: data.name.name.clone(), ..table });
         self.table_spans.push(data.span);
         let id = self.tables.len() - 1;

@@ -3,12 +3,12 @@
 use super::checker::Checker;
 use super::value::{Eval, Reported, Value};
 use crate::base::{Ident, Span, did_you_mean};
-use crate::readers::{self, Columns, CsvField, CsvKind, CsvSpec, Share, Table};
+use crate::readers::{self, Columns, CsvField, CsvKind, CsvSpec, Scale, Share, Table, TokenSource};
 use crate::syntax::ast::{Arg, Data, DataClause, DimExpr, Expr, ExprKind, TypeExpr};
 use crate::ty::DType;
 
 /// How a field may be read.
-const KINDS: &[&str] = &["column", "columns", "standardize", "category"];
+const KINDS: &[&str] = &["column", "columns", "standardize", "category", "characters", "words", "bpe"];
 
 impl<'a> Checker<'a> {
     /// `data NAME = csv("FILE") { ... }`
@@ -40,7 +40,7 @@ impl<'a> Checker<'a> {
                 DataClause::Tokens { span, .. } | DataClause::Window { span, .. } => {
                     let problem = self
                         .problem_at(*span, "no-effect", "a table is not one text", "this is for `text(..)`")
-                        .help("one long text is read with `text(\"FILE\")`");
+                        .help("a column of texts is a field: `body: index<vocab>[40] = words(column(\"text\"), size: 5000, pad: 40)`; one long text is read with `text(\"FILE\")`");
                     self.report(problem);
                     failed = true;
                 }
@@ -142,11 +142,11 @@ impl<'a> Checker<'a> {
                     let (bound, constant) = self.bound(ty)?;
                     return Ok(CsvKind::Index { columns, bound, constant });
                 }
-                Ok(CsvKind::Numbers { columns, standardize: false })
+                Ok(CsvKind::Numbers { columns, scale: Scale::AsIs })
             }
             "standardize" => match args {
                 [Arg { name: None, value }] if !index => {
-                    Ok(CsvKind::Numbers { columns: self.columns(value)?, standardize: true })
+                    Ok(CsvKind::Numbers { columns: self.columns(value)?, scale: Scale::Learn })
                 }
                 _ => {
                     let title =
@@ -165,6 +165,16 @@ impl<'a> Checker<'a> {
                     );
                 }
                 self.category(value, args, bound, constant)
+            }
+            "characters" | "words" | "bpe" => {
+                let (bound, constant) = self.bound(ty)?;
+                if !index && ty.is_some() {
+                    let title = "a row of tokens is of indices";
+                    let label = "write `index<vocab>[40]` as its type";
+                    return self.error_at(value.span, "wrong-type", title, label);
+                }
+                let (column, cut, row) = self.token_row(&function, value, args)?;
+                Ok(CsvKind::Text { column, tokens: TokenSource::Learn(cut), row, bound, constant })
             }
             _ => Err(Reported),
         }
@@ -253,7 +263,7 @@ impl<'a> Checker<'a> {
     }
 
     /// `column("a")`, `columns("a", "b")`, `columns("a".."f")`
-    fn columns(&mut self, expr: &'a Expr) -> Eval<Columns> {
+    pub fn columns(&mut self, expr: &'a Expr) -> Eval<Columns> {
         let (function, args) = self.data_call(expr)?;
         let text = |arg: &Arg| match (&arg.name, &arg.value.kind) {
             (None, ExprKind::Text(text)) => Some(text.clone()),
@@ -308,7 +318,9 @@ impl<'a> Checker<'a> {
         }
         let problem = self
             .problem_at(expr.span, "wrong-arguments", "a field is read from columns", "here")
-            .help("`column(\"age\")`, `standardize(columns(..))` or `category(column(..))`");
+            .help(
+                "`column(\"age\")`, `standardize(columns(..))`, `category(column(..))` or `words(column(..), ..)`",
+            );
         Err(self.report(problem))
     }
 

@@ -1,9 +1,9 @@
-//! `text` data: what a spec says of tokens and windows, as a request to the reader.
+//! `text` data and columns of texts: what a spec says of tokens, windows and rows, as a request to the readers.
 
 use super::checker::Checker;
 use super::value::{Eval, Reported, Value};
 use crate::base::{Ident, Span, did_you_mean};
-use crate::readers::{self, Cut, Share, Table, TextSpec};
+use crate::readers::{self, Columns, Cut, RowForm, Share, Table, TextSpec, TokenSource};
 use crate::syntax::ast::{Arg, Data, DataClause, Expr, ExprKind};
 
 /// What a token may be.
@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
         let window = self.count(size, "a window");
         let stride = stride.map_or(window, |stride| self.count(stride, "a stride"));
         let (cut, window, stride) = (cut?, window?, stride?);
-        let spec = TextSpec { path, cut, window, stride, splits: lines.splits };
+        let spec = TextSpec { path, tokens: TokenSource::Learn(cut), window, stride, splits: lines.splits };
         readers::text(&spec).map_err(|why| self.data_error(why, data.source.span))
     }
 
@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
                 DataClause::Field { span, .. } => {
                     let problem = self
                         .problem_at(*span, "no-effect", "a text has no columns", "this would have no effect")
-                        .help("its fields are `tokens` and `next`");
+                        .help("its fields are `tokens` and `next`; a table of texts is read with `csv(..)`");
                     self.report(problem);
                     failed = true;
                     continue;
@@ -126,16 +126,7 @@ impl<'a> Checker<'a> {
             "words" => {
                 let given = self.data_arguments("words", &["size", "lowercase"], args)?;
                 let size = self.vocabulary_size(expr, "words", &given[0])?;
-                let lowercase = match &given[1] {
-                    None => false,
-                    Some((Value::Bool(lowercase), _)) => *lowercase,
-                    Some((other, span)) => {
-                        let found = self.describe(other);
-                        let title = "`lowercase` is `true` or `false`";
-                        return self.error_at(*span, "wrong-type", title, &format!("this is {found}"));
-                    }
-                };
-                Ok(Cut::Words { size, lowercase })
+                Ok(Cut::Words { size, lowercase: self.switch("lowercase", &given[1])? })
             }
             "bpe" => {
                 let given = self.data_arguments("bpe", &["size"], args)?;
@@ -157,6 +148,94 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// `characters(column("written"), pad: 40)`, `words(column("text"), size: 5000, pad: 40)`, `bpe(..)`
+    pub fn token_row(
+        &mut self,
+        function: &str,
+        value: &'a Expr,
+        args: &'a [Arg],
+    ) -> Eval<(String, Cut, RowForm)> {
+        let own: &[&str] = match function {
+            "words" => &["size", "lowercase"],
+            "bpe" => &["size"],
+            _ => &[],
+        };
+        let names = [own, &["pad", "start", "end", "truncate"]].concat();
+        let mut column = None;
+        let mut given: Vec<Option<(Value<'a>, Span)>> = vec![None; names.len()];
+        for arg in args {
+            let Some(name) = &arg.name else {
+                let columns = if column.is_none() { Some(self.columns(&arg.value)?) } else { None };
+                let Some(Columns::One(name)) = columns else {
+                    let title = format!("`{function}` takes one column");
+                    return self.error_at(arg.value.span, "wrong-arguments", title, "not this");
+                };
+                column = Some(name);
+                continue;
+            };
+            let Some(place) = names.iter().position(|known| *known == name.name) else {
+                let title = format!("`{function}` has no argument `{}`", name.name);
+                let problem = self.problem_at(name.span, "unknown-argument", title, "unknown");
+                let help = match did_you_mean(&name.name, names.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it takes a column, {}", super::call::list_of(&names)),
+                };
+                return Err(self.report(problem.help(help)));
+            };
+            let value = self.eval(&arg.value)?;
+            if given[place].replace((value, arg.value.span)).is_some() {
+                let title = format!("`{}` is given twice", name.name);
+                return self.error_at(name.span, "given-twice", title, "the second time");
+            }
+        }
+        let missing = |c: &mut Self, title: String, label: &str| {
+            let problem = c.problem_at(value.span, "missing-argument", title, label);
+            let own: String = own.iter().take(1).map(|_| " size: 5000,").collect();
+            Err(c.report(problem.help(format!("`{function}(column(\"text\"),{own} pad: 40)`"))))
+        };
+        let Some(column) = column else {
+            return missing(self, format!("`{function}` needs a column"), "of which column?");
+        };
+        let (cut, rest) = match function {
+            "words" => {
+                let size = self.vocabulary_size(value, function, &given[0])?;
+                (Cut::Words { size, lowercase: self.switch("lowercase", &given[1])? }, 2)
+            }
+            "bpe" => (Cut::Bpe { size: self.vocabulary_size(value, function, &given[0])? }, 1),
+            _ => (Cut::Chars, 0),
+        };
+        let Some((length, span)) = &given[rest] else {
+            return missing(
+                self,
+                format!("`{function}` needs `pad`"),
+                "to how many tokens are rows filled up?",
+            );
+        };
+        let start = self.switch("start", &given[rest + 1])?;
+        let end = self.switch("end", &given[rest + 2])?;
+        let truncate = self.switch("truncate", &given[rest + 3])?;
+        let least = 1 + i64::from(start) + i64::from(end);
+        match self.whole(length, *span, "`pad`")? {
+            n if n >= least => Ok((column, cut, RowForm { length: n as usize, start, end, truncate })),
+            n => {
+                let title = format!("rows of {n} tokens");
+                self.error_at(*span, "bad-range", title, &format!("at least {least}"))
+            }
+        }
+    }
+
+    fn switch(&mut self, name: &str, given: &Option<(Value<'a>, Span)>) -> Eval<bool> {
+        match given {
+            None => Ok(false),
+            Some((Value::Bool(on), _)) => Ok(*on),
+            Some((other, span)) => {
+                let found = self.describe(other);
+                let title = format!("`{name}` is `true` or `false`");
+                self.error_at(*span, "wrong-type", title, &format!("this is {found}"))
+            }
+        }
+    }
+
     fn vocabulary_size(
         &mut self,
         expr: &'a Expr,
@@ -166,7 +245,9 @@ impl<'a> Checker<'a> {
         let Some((value, span)) = given else {
             let title = format!("`{what}` needs a size");
             let problem = self.problem_at(expr.span, "missing-argument", title, "how many tokens at most?");
-            return Err(self.report(problem.help(format!("`{what}(size: 5000)`"))));
+            let in_table = matches!(&expr.kind, ExprKind::Call { args, .. } if args.iter().any(|arg| arg.name.is_none()));
+            let (column, pad) = if in_table { ("column(\"text\"), ", ", pad: 40") } else { ("", "") };
+            return Err(self.report(problem.help(format!("`{what}({column}size: 5000{pad})`"))));
         };
         match self.whole(value, *span, "the size of a vocabulary")? {
             n if n > 0 => Ok(n as usize),

@@ -17,6 +17,7 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
     ("std/ranking.nn", include_str!("../std/ranking.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
+    ("std/sequences.nn", include_str!("../std/sequences.nn")),
     ("std/similarity.nn", include_str!("../std/similarity.nn")),
     ("std/text_metrics.nn", include_str!("../std/text_metrics.nn")),
     ("std/variational.nn", include_str!("../std/variational.nn")),

@@ -17,13 +17,7 @@ impl<'a> Checker<'a> {
         for statement in &parts.measures {
             let TrainStatement::Measure { value, on, every, alias, span } = statement else { continue };
             let name = alias.as_ref().map_or_else(|| name_of(value), |alias| alias.name.clone());
-            let every = match every {
-                Some((count, unit)) => self.period(count, *unit, "`every`", framework),
-                None => Ok(match framework.map(|f| (f.length, f.total_steps)) {
-                    Some((Length::Steps(_), total)) => Every::Steps(total),
-                    _ => Every::Epochs(1),
-                }),
-            };
+            let every = self.every(every.as_ref(), framework);
             let rows = match on {
                 Some(on) => self.split_of(on),
                 None => framework.and_then(|f| f.batches.first()).map(|b| b.rows).ok_or(Reported),
@@ -51,6 +45,17 @@ impl<'a> Checker<'a> {
             measures.push(Measure { name, rows, split, every, computation, inputs, span: *span });
         }
         if failed { Err(Reported) } else { Ok(measures) }
+    }
+
+    /// How often something is done: without a word of it at the end of each epoch, or of a stage of steps.
+    pub fn every(&mut self, every: Option<&'a (Expr, Unit)>, framework: Option<&Frameworks>) -> Eval<Every> {
+        match every {
+            Some((count, unit)) => self.period(count, *unit, "`every`", framework),
+            None => Ok(match framework.map(|f| (f.length, f.total_steps)) {
+                Some((Length::Steps(_), total)) => Every::Steps(total),
+                _ => Every::Epochs(1),
+            }),
+        }
     }
 
     fn measurement(

@@ -27,6 +27,7 @@ mod objective;
 mod optimizer;
 mod program;
 mod resolve;
+mod sample;
 mod scope;
 mod selector;
 mod settings;
@@ -59,6 +60,9 @@ pub struct CheckOptions {
     pub allow_outside: bool,
     /// The text of the file, where it is not to be read from the path.
     pub text: Option<String>,
+    /// The tables of an earlier check, in its order: they are not read once more. They may be without rows
+    /// ([`crate::readers::Outline::table`]).
+    pub tables: Vec<Table>,
 }
 
 /// What a check has found.

@@ -95,6 +95,7 @@ impl<'a> Checker<'a> {
                 | TrainStatement::Epochs { .. }
                 | TrainStatement::Steps { .. }
                 | TrainStatement::Measure { .. }
+                | TrainStatement::Sample { .. }
                 | TrainStatement::Stop { .. }
                 | TrainStatement::Save { .. }
                 | TrainStatement::Reduce { .. }

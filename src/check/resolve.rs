@@ -137,8 +137,7 @@ impl<'a> Names<'_, 'a> {
                 self.data_expr(from);
                 self.data_expr(to);
             }
-            ExprKind::Name(_) => self.expr(expr),
-            _ => {}
+            _ => self.expr(expr),
         }
     }
 

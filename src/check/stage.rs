@@ -19,6 +19,7 @@ pub struct Parts<'a> {
     pub lets: Vec<&'a Let>,
     pub optimizers: Vec<(&'a Expr, Option<&'a Selector>, Span)>,
     pub measures: Vec<&'a TrainStatement>,
+    pub samples: Vec<&'a TrainStatement>,
     pub minimized: Vec<Minimize<'a>>,
     pub stops: Vec<&'a TrainStatement>,
     pub saves: Vec<&'a TrainStatement>,
@@ -162,12 +163,13 @@ impl<'a> Checker<'a> {
             _ => Ok(()),
         };
         let measures = self.measures(&parts, framework.as_ref().ok());
+        let samples = self.written(&parts, framework.as_ref().ok());
         full?;
         let (framework, mut measures) = (framework?, measures?);
         let stops = self.stops(&parts, &framework, &mut measures);
         let best = self.best(&parts, &framework, &mut measures);
         let stall = self.reduction(&parts, &framework, &mut measures);
-        let (step, stops, best, stall, seed) = (step?, stops?, best?, stall?, seed?);
+        let (step, stops, best, stall, samples, seed) = (step?, stops?, best?, stall?, samples?, seed?);
         let reduce =
             step.scale.zip(stall).map(|((variable, factor), stall)| Reduce { variable, factor, stall });
         let mut outputs = vec![("loss".to_string(), step.loss)];
@@ -191,6 +193,7 @@ impl<'a> Checker<'a> {
             trained: step.trained,
             objectives: step.objectives,
             measures,
+            samples,
             stops,
             best,
             reduce,
@@ -473,6 +476,7 @@ fn sort(statements: &[TrainStatement]) -> Parts<'_> {
             TrainStatement::Epochs { count, span } => parts.lengths.push((count, true, *span)),
             TrainStatement::Steps { count, span } => parts.lengths.push((count, false, *span)),
             TrainStatement::Measure { .. } => parts.measures.push(statement),
+            TrainStatement::Sample { .. } => parts.samples.push(statement),
             TrainStatement::Seed(seed) => parts.seeds.push((&seed.value, seed.span)),
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::trained::Data;
 use super::{MachineArgs, Outcome, SpecArgs, terminal, trained};
 use crate::base::{Diagnostic, Exit};
 use crate::driver;
@@ -32,7 +33,8 @@ pub struct EvalArgs {
 
 /// Runs the command.
 pub fn eval(args: &EvalArgs) -> Outcome {
-    let mut trained = trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine)?;
+    let mut trained =
+        trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine, Data::Rows)?;
     let experiment = trained.experiment()?.clone();
     let types = driver::types(&experiment);
     let mut count = 0;

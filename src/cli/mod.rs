@@ -12,6 +12,7 @@ mod plan;
 mod predict;
 mod progress;
 mod run;
+mod sample;
 mod terminal;
 mod trained;
 
@@ -25,6 +26,7 @@ use crate::base::{Diagnostic, Exit, Sources};
 use crate::check::{CheckOptions, Checked};
 use crate::driver;
 use crate::passes::{self, Off};
+use crate::readers::Table;
 use crate::train::MachineOptions;
 
 /// A compiler for machine-learning experiments written as one text file.
@@ -47,6 +49,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Print a trained model's results for rows of the data
     Predict(predict::PredictArgs),
+    /// Let a trained language model write
+    Sample(sample::SampleArgs),
     /// Time training steps
     Bench(bench::BenchArgs),
     /// Compare the gradients of a spec's losses with finite differences
@@ -161,10 +165,16 @@ type Outcome = Result<Exit, Stopped>;
 impl SpecArgs {
     /// Reads and checks the spec; shows warnings.
     fn check(&self) -> Result<Checked, Stopped> {
+        self.check_with(Vec::new())
+    }
+
+    /// The same with tables that are not to be read.
+    fn check_with(&self, tables: Vec<Table>) -> Result<Checked, Stopped> {
         let options = CheckOptions {
             set: self.set.clone(),
             seed: self.seed,
             data_dir: self.data.clone(),
+            tables,
             ..CheckOptions::default()
         };
         let checked = driver::check(&self.file, &options);
@@ -211,6 +221,7 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Plan(args) => plan::plan(args),
         Command::Eval(args) => eval::eval(args),
         Command::Predict(args) => predict::predict(args),
+        Command::Sample(args) => sample::sample(args),
         Command::Bench(args) => bench::bench(args),
         Command::Gradcheck(args) => gradcheck::gradcheck(args),
         Command::Emit(args) => emit::emit(args),

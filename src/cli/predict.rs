@@ -1,11 +1,11 @@
 //! `nnc predict`: the results of a trained model for rows of the data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use super::trained::Trained;
+use super::trained::{Data, Trained};
 use super::{MachineArgs, Outcome, SpecArgs, grid, terminal, trained};
 use crate::base::{Diagnostic, Exit, did_you_mean, memory};
 use crate::driver;
@@ -13,6 +13,7 @@ use crate::ir::experiment::{Experiment, InputField, ModelGraph, SplitRef};
 use crate::ir::op::Moment;
 use crate::kernels::random::Generator;
 use crate::readers::{Field, Table, Values};
+use crate::train::weights::diagnostic;
 use crate::train::{Feed, Task};
 use crate::ty::{DType, Type};
 
@@ -35,6 +36,9 @@ pub struct PredictArgs {
     /// Which rows [default: what is measured on last, else what the last stage trains on]
     #[arg(long, value_name = "TABLE.SPLIT")]
     on: Option<String>,
+    /// Rows of this file, read as those that were trained on (columns of the same names, or a text)
+    #[arg(long = "file", value_name = "FILE")]
+    rows_of: Option<PathBuf>,
     /// Which field feeds an input of the model [default: the one of its name]
     #[arg(long = "input", value_name = "INPUT=FIELD", value_parser = super::setting)]
     inputs: Vec<(String, String)>,
@@ -70,7 +74,8 @@ enum Source {
 
 /// Runs the command.
 pub fn predict(args: &PredictArgs) -> Outcome {
-    let mut trained = trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine)?;
+    let data = if args.rows_of.is_some() { Data::Kept } else { Data::Rows };
+    let mut trained = trained::load(&args.spec, args.weights.as_deref(), args.best, &args.machine, data)?;
     let experiment = trained.experiment()?.clone();
     let model = choose_model(args, &experiment).map_err(|p| trained.stopped(p))?;
     let images = args.png.as_ref().map(|path| {
@@ -79,6 +84,9 @@ pub fn predict(args: &PredictArgs) -> Outcome {
         grid::size(&model.name, output).map(|size| (path, size))
     });
     let images = images.transpose().map_err(|p| trained.stopped(p))?;
+    if let Some(path) = &args.rows_of {
+        take_rows(args, &experiment, model, path, &mut trained).map_err(|p| trained.stopped(p))?;
+    }
     let rows = rows(args, &experiment, model, &trained).map_err(|p| trained.stopped(p))?;
     let sources = bind(args, &experiment, model, &trained, &rows).map_err(|p| trained.stopped(p))?;
     let Rows { rows, .. } = rows;
@@ -172,9 +180,10 @@ fn rows(
 ) -> Result<Rows, Diagnostic> {
     let random = |(name, _): &(String, Type)| args.random.contains(name);
     if !model.inputs.is_empty() && model.inputs.iter().all(random) {
-        if args.on.is_some() {
-            return Err(usage("no-effect", "all inputs are random, so --on has no effect".to_string())
-                .help("leave out --on, or --random for an input that data feeds"));
+        let unused = args.on.as_ref().map(|_| "--on").or(args.rows_of.as_ref().map(|_| "--file"));
+        if let Some(unused) = unused {
+            return Err(usage("no-effect", format!("all inputs are random, so {unused} has no effect"))
+                .help(format!("leave out {unused}, or --random for an input that data feeds")));
         }
         let count = u32::try_from(args.limit.unwrap_or(SOME)).unwrap_or(u32::MAX);
         // Its two numbers, and the values of the inputs.
@@ -194,6 +203,36 @@ fn rows(
     let most = if args.png.is_some() { SOME } else { usize::MAX };
     let count = args.limit.unwrap_or(most).min(split.len());
     Ok(Rows { table: Some(at.table), rows: (0..count).map(|i| split.row(i) as u32).collect() })
+}
+
+/// Puts the rows of another file in the place of the data's, read as those were: of the fields only those that the
+/// model reads.
+fn take_rows(
+    args: &PredictArgs,
+    experiment: &Experiment,
+    model: &ModelGraph,
+    path: &Path,
+    trained: &mut Trained,
+) -> Result<(), Diagnostic> {
+    let at = choose_rows(args, experiment, trained)?;
+    let table = &mut trained.checked.tables[at.table];
+    let Some(recipe) = &table.recipe else {
+        let title = format!("rows like those of {} cannot be read from a file", table.name);
+        return Err(usage("no-recipe", title).help("`--file` is for data from `csv(..)` and `text(..)`"));
+    };
+    let mut wanted = Vec::new();
+    for (input, ty) in model.inputs.iter().filter(|(name, _)| !args.random.contains(name)) {
+        wanted.push(table.fields[field_of(args, model, table, input, ty)?].name.clone());
+    }
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let mut other = recipe.read(path, &wanted).map_err(diagnostic)?;
+    for field in other.fields {
+        if let Some(place) = table.fields.iter_mut().find(|known| known.name == field.name) {
+            *place = field;
+        }
+    }
+    table.splits[at.split].rows = other.splits.remove(0).rows;
+    Ok(())
 }
 
 fn choose_rows(

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::terminal;
 use crate::train::run::{every_text, length_text};
-use crate::train::{Event, Record};
+use crate::train::{Event, Record, SampleRecord};
 
 /// How progress is shown.
 enum Form {
@@ -77,6 +77,7 @@ impl Progress {
                 }
             }
             Event::Record(record) => self.record(record),
+            Event::Sample(record) => self.sample(record),
             Event::Stalled { stage, when, stalled } => {
                 self.flush();
                 let best = stalled.best.as_ref().map_or("it never was a number".to_string(), |best| {
@@ -96,6 +97,18 @@ impl Progress {
             }
             Event::Best { .. } | Event::Epoch { .. } => {}
         }
+    }
+
+    /// A text stands on lines of its own, behind the numbers of the same step.
+    fn sample(&mut self, record: &SampleRecord) {
+        if let Form::Json = self.form {
+            if let Ok(line) = serde_json::to_string(record) {
+                terminal::line(&line);
+            }
+            return;
+        }
+        self.flush();
+        self.say(&format!("step {}, {} writes:\n{}\n", record.step, record.model, record.text));
     }
 
     fn record(&mut self, record: &Record) {

@@ -1,7 +1,7 @@
 //! `nnc run`: compile, train, keep what came of it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,14 +12,13 @@ use sha2::{Digest, Sha256};
 
 use super::progress::Progress;
 use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
-use crate::base::{Diagnostic, Exit};
+use crate::base::{Diagnostic, Exit, Sources};
 use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::{Experiment, VariableKind};
 use crate::kernels::isa::Isa;
-use crate::readers::Table;
-use crate::readers::hex;
-use crate::train::folder::{BEST, RunFolder};
+use crate::readers::{Outline, Table, hex};
+use crate::train::folder::{BEST, DATA, RunFolder};
 use crate::train::{Ended, Event, MachineOptions, RunOptions, weights};
 
 /// Arguments of `nnc run`.
@@ -62,9 +61,8 @@ pub fn run(args: &RunArgs) -> Outcome {
     let options = args.machine.options();
     let mut variables = driver::variables(experiment, &options, args.init.as_deref()).map_err(at)?;
     let mut folder = RunFolder::open(args.out.as_deref(), &args.spec.name())?;
-    for (_, source) in checked.sources.iter().filter(|(_, s)| !s.library).take(1) {
-        folder.write("spec.nn", source.text.as_bytes())?;
-    }
+    write_spec(&folder, &checked.sources)?;
+    write_data(&folder, &checked.tables)?;
 
     let mut report = report(args, experiment, &checked, &options);
     write_report(&folder, &report)?;
@@ -80,6 +78,11 @@ pub fn run(args: &RunArgs) -> Outcome {
             Event::Record(record) => {
                 if disk.is_ok() {
                     disk = folder.record(record);
+                }
+            }
+            Event::Sample(record) => {
+                if disk.is_ok() {
+                    disk = folder.sample(record);
                 }
             }
             Event::Step { examples: n, .. } => {
@@ -190,6 +193,36 @@ fn write_report(folder: &RunFolder, report: &Value) -> Result<(), Diagnostic> {
     let text = serde_json::to_string_pretty(report)
         .map_err(|error| Diagnostic::internal("the report of the run", error.to_string()))?;
     folder.write("run.json", (text + "\n").as_bytes())
+}
+
+/// Writes the spec, and beside it the files that it uses, under the names by which it uses them.
+fn write_spec(folder: &RunFolder, sources: &Sources) -> Result<(), Diagnostic> {
+    let mut own = sources.iter().filter(|(_, source)| !source.library).map(|(_, source)| source);
+    let Some(main) = own.next() else { return Ok(()) };
+    folder.write("spec.nn", main.text.as_bytes())?;
+    let home = main.path.parent().unwrap_or(Path::new(""));
+    for source in own {
+        let mut name = PathBuf::new();
+        for part in source.path.strip_prefix(home).unwrap_or(&source.path).components() {
+            match part {
+                Component::Normal(part) => name.push(part),
+                Component::ParentDir => {
+                    name.pop();
+                }
+                Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+            }
+        }
+        folder.write_inside(&name, source.text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes what there is to know of the data without its rows: `nnc predict` and `nnc sample` need no more of it.
+fn write_data(folder: &RunFolder, tables: &[Table]) -> Result<(), Diagnostic> {
+    let outlines: Vec<Outline> = tables.iter().map(Outline::of).collect();
+    let text = serde_json::to_string_pretty(&outlines)
+        .map_err(|error| Diagnostic::internal("what is kept of the data", error.to_string()))?;
+    folder.write(DATA, (text + "\n").as_bytes())
 }
 
 /// Says what is about to be trained, on which data.

@@ -10,8 +10,9 @@ use crate::base::{Diagnostic, Exit};
 use crate::check::Checked;
 use crate::driver;
 use crate::ir::experiment::Experiment;
-use crate::readers::hex;
-use crate::train::folder::{BEST, LAST};
+use crate::readers::gzip::read_file;
+use crate::readers::{DataError, Outline, Table, hex};
+use crate::train::folder::{BEST, DATA, LAST};
 use crate::train::{MachineOptions, Variables};
 
 /// A checked experiment with trained weights.
@@ -34,16 +35,28 @@ impl Trained {
     }
 }
 
-/// Reads the spec (or the run folder that `spec.file` names) and the weights.
+/// What a command needs of the data that a model was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Its rows.
+    Rows,
+    /// What a run folder has kept of it.
+    Kept,
+}
+
+/// Reads the spec (or the run folder that `spec.file` names) and the weights. Where a spec is named, the data is
+/// read in any case.
 pub fn load(
     spec: &SpecArgs,
     weights: Option<&Path>,
     best: bool,
     machine: &MachineArgs,
+    data: Data,
 ) -> Result<Trained, Stopped> {
     let mut spec = spec.clone();
     let mut weights = weights.map(Path::to_path_buf);
     let mut report = Value::Null;
+    let mut tables = Vec::new();
     if spec.file.is_dir() {
         let folder = spec.file.clone();
         report = read_report(&folder)?;
@@ -57,6 +70,9 @@ pub fn load(
         }
         spec.seed = spec.seed.or(report["seed"].as_u64());
         spec.data = spec.data.or(report["data_dir"].as_str().map(PathBuf::from));
+        if data == Data::Kept {
+            tables = kept(&folder)?;
+        }
         if best && !folder.join(BEST).exists() {
             let missing = Diagnostic::error("no-weights", format!("{}: has no {BEST}", folder.display()));
             return Err(missing
@@ -79,8 +95,10 @@ pub fn load(
             .help("name them with --weights FILE.safetensors, or name a run folder instead of the spec")
             .into());
     };
-    let checked = spec.check()?;
-    warn_of_other_data(&report, &checked);
+    let checked = spec.check_with(tables)?;
+    if data == Data::Rows {
+        warn_of_other_data(&report, &checked);
+    }
     let options = machine.options();
     let Some(experiment) = &checked.experiment else {
         return Err(Stopped::at(&checked.sources, Vec::new()));
@@ -99,6 +117,20 @@ fn read_report(folder: &Path) -> Result<Value, Stopped> {
     };
     let text = std::fs::read_to_string(&path).map_err(|error| refuse(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| refuse(error.to_string()).into())
+}
+
+/// What a run folder has kept of its data.
+fn kept(folder: &Path) -> Result<Vec<Table>, Stopped> {
+    let path = folder.join(DATA);
+    let refuse = |why: String| {
+        Diagnostic::error("no-run", format!("{}: {why}", path.display()))
+            .exit(Exit::Weights)
+            .help("name a folder that this version of `nnc run` has written")
+    };
+    let bytes = read_file(&path).map_err(|error| refuse(error.message))?;
+    let outlines: Vec<Outline> = serde_json::from_slice(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let tables: Result<_, DataError> = outlines.into_iter().map(Outline::table).collect();
+    tables.map_err(|error| refuse(error.message).into())
 }
 
 /// The spec of a run: the file it came from while that is unchanged (so that paths in it still lead where

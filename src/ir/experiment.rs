@@ -1,6 +1,7 @@
 //! A checked experiment: everything that a `.nn` file says, ready to be compiled and run.
 
 use super::computation::{Computation, VariableId};
+use super::sampling::Sample;
 use super::{Graph, NodeId};
 use crate::base::Span;
 use crate::ty::Type;
@@ -239,6 +240,8 @@ pub struct Stage {
     pub objectives: Vec<Objective>,
     /// The measurements.
     pub measures: Vec<Measure>,
+    /// The texts that models write.
+    pub samples: Vec<Sample>,
     /// When to stop early.
     pub stops: Vec<Stall>,
     /// Of what the best is kept.

@@ -21,6 +21,7 @@ pub mod graph;
 pub mod kernel;
 pub mod op;
 pub mod plan;
+pub mod sampling;
 pub mod text;
 pub mod verify;
 

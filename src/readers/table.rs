@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::recipe::Recipe;
 use super::text::vocabulary::Vocabulary;
 use crate::base::Exit;
 use crate::ty::{DType, Shape};
@@ -23,6 +24,8 @@ pub struct Table {
     pub splits: Vec<Split>,
     /// Named constants that the data gives, such as the number of categories of a column: `users`.
     pub constants: Vec<(String, i64)>,
+    /// How rows of another file are read as these were, where that can be.
+    pub recipe: Option<Recipe>,
 }
 
 /// A column: one tensor per row.

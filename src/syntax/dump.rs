@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::ast::{
     Arg, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let, Param,
-    Pattern, Stalls, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Watched,
+    Pattern, Stalls, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit, Watched,
 };
 
 /// The longest expression that is shown on one line.
@@ -124,6 +124,12 @@ impl Writer {
         self.inside(|w| train.statements.iter().for_each(|s| w.train_statement(s)));
     }
 
+    fn every(&mut self, every: Option<&(Expr, Unit)>) {
+        if let Some((count, unit)) = every {
+            self.line(format!("every {} {}", flat(count), unit.name()));
+        }
+    }
+
     fn stalls(&mut self, what: &str, Stalls { of, patience: (count, unit), min_delta }: &Stalls) {
         self.line(format!("{what} when {}", watched_text(of)));
         self.inside(|w| {
@@ -181,12 +187,19 @@ impl Writer {
                     if let Some(on) = on {
                         w.labelled("on", on);
                     }
-                    if let Some((count, unit)) = every {
-                        w.line(format!("every {} {}", flat(count), unit.name()));
-                    }
+                    w.every(every.as_ref());
                     if let Some(alias) = alias {
                         w.line(format!("as {}", alias.name));
                     }
+                });
+            }
+            TrainStatement::Sample { model, args, every, .. } => {
+                self.line(format!("sample {}", model.name));
+                self.inside(|w| {
+                    for arg in args {
+                        w.labelled(arg.name.as_ref().map_or("argument", |name| &name.name), &arg.value);
+                    }
+                    w.every(every.as_ref());
                 });
             }
             TrainStatement::Seed(seed) => self.labelled("seed", &seed.value),

@@ -361,7 +361,7 @@ fn plain(rule: Rule) -> Option<&'static str> {
     Some(match rule {
         expr | chain | sum | range | operand | number | primary | paren | list | if_expr | bool
         | selector | neg | not | prefix | lambda_head | lambda_list | arg | statement | index_item
-        | split_part => "an expression",
+        | split_part | sample_args => "an expression",
         text => "a text in quotes",
         name | word | arg_name | param | label | name_list => "a name",
         pow | matmul | mul | div | add | sub | le | ge | eq | ne | lt | gt | and | or | infix => {
@@ -410,8 +410,10 @@ fn plain(rule: Rule) -> Option<&'static str> {
         }
         train_stmt | batch_stmt | minimize_stmt | optimizer_stmt | epochs_stmt | steps_stmt
         | measure_stmt | stop_stmt | save_stmt | reduce_stmt | clip_stmt | accumulate_stmt | ema_stmt
-        | swa_stmt | kw_stop | kw_save | kw_reduce | kw_clip | kw_accumulate | kw_ema | kw_swa | kw_batch
-        | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => "a training statement",
+        | swa_stmt | sample_stmt | kw_stop | kw_save | kw_sample | kw_reduce | kw_clip | kw_accumulate
+        | kw_ema | kw_swa | kw_batch | kw_minimize | kw_optimizer | kw_epochs | kw_steps | kw_measure => {
+            "a training statement"
+        }
         clause | field_clause => "a field",
         split_clause | kw_split => "`split`",
         tokens_clause | kw_tokens => "`tokens`",

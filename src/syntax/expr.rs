@@ -217,7 +217,7 @@ impl Builder {
     }
 
     /// The arguments of a call.
-    fn args(&mut self, node: Node) -> Built<Vec<Arg>> {
+    pub fn args(&mut self, node: Node) -> Built<Vec<Arg>> {
         let mut parts = Parts::of(node);
         let mut args = Vec::new();
         while let Some(arg) = parts.next() {

@@ -97,6 +97,7 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_epochs
             | kw_steps
             | kw_measure
+            | kw_sample
             | kw_on
             | kw_every
             | kw_as

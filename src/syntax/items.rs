@@ -236,6 +236,7 @@ impl Builder {
             Rule::let_stmt => return Ok(TrainStatement::Let(self.let_stmt(node)?)),
             Rule::seed_item => return Ok(TrainStatement::Seed(self.seed(node)?)),
             Rule::measure_stmt => return self.measure(node),
+            Rule::sample_stmt => return self.sample(node),
             _ => {}
         }
         let mut parts = Parts::of(node);
@@ -302,6 +303,23 @@ impl Builder {
         })
     }
 
+    fn sample(&mut self, node: Node) -> Built<TrainStatement> {
+        let span = self.span(&node);
+        let mut parts = Parts::of(node);
+        let model = self.ident(&parts.take()?);
+        let args =
+            parts.maybe(Rule::sample_args).map(|args| self.args(args)).transpose()?.unwrap_or_default();
+        let every = parts.next().map(|clause| self.every(clause)).transpose()?;
+        Ok(TrainStatement::Sample { model, args, every, span })
+    }
+
+    /// `every 500 steps`
+    fn every(&mut self, clause: Node) -> Built<(Expr, Unit)> {
+        let mut inner = Parts::of(clause);
+        let count = self.chain(inner.take()?)?;
+        Ok((count, unit(&inner.take()?)))
+    }
+
     /// `valid.loss stalls for 3 epochs min_delta: 1e-3`
     fn stalls(&mut self, first: Node, parts: &mut Parts) -> Built<Stalls> {
         let of = self.watched(first, parts)?;
@@ -334,15 +352,10 @@ impl Builder {
         while let Some(clause) = parts.next() {
             let place = self.span(&clause);
             let rule = clause.as_rule();
-            let mut inner = Parts::of(clause);
-            let first = inner.take()?;
             let (word, twice) = match rule {
-                Rule::on_clause => ("on", on.replace(self.chain(first)?).is_some()),
-                Rule::every_clause => {
-                    let unit = unit(&inner.take()?);
-                    ("every", every.replace((self.chain(first)?, unit)).is_some())
-                }
-                _ => ("as", alias.replace(self.ident(&first)).is_some()),
+                Rule::every_clause => ("every", every.replace(self.every(clause)?).is_some()),
+                Rule::on_clause => ("on", on.replace(self.chain(Parts::of(clause).take()?)?).is_some()),
+                _ => ("as", alias.replace(self.ident(&Parts::of(clause).take()?)).is_some()),
             };
             if twice {
                 return Err(Box::new(

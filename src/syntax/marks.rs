@@ -119,6 +119,7 @@ fn starts_statement(rule: Rule) -> bool {
             | epochs_stmt
             | steps_stmt
             | measure_stmt
+            | sample_stmt
             | stop_stmt
             | save_stmt
             | reduce_stmt

@@ -1,6 +1,6 @@
 //! The part of the syntax tree that `train` blocks are.
 
-use super::ast::{Expr, Let, Seed, Selector};
+use super::ast::{Arg, Expr, Let, Seed, Selector};
 use crate::base::{Ident, Span};
 
 /// `train name after stage { ... }`
@@ -85,6 +85,17 @@ pub enum TrainStatement {
     Stop {
         /// When.
         when: Stalls,
+        /// The whole statement.
+        span: Span,
+    },
+    /// `sample Gpt prompt: "ROMEO:", length: 200 every 500 steps`
+    Sample {
+        /// Which model.
+        model: Ident,
+        /// What is asked of it.
+        args: Vec<Arg>,
+        /// How often: the number, and whether it counts epochs (else steps).
+        every: Option<(Expr, Unit)>,
         /// The whole statement.
         span: Span,
     },

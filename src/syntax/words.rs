@@ -28,6 +28,7 @@ impl Place {
                 "measure",
                 "stop",
                 "save",
+                "sample",
                 "reduce",
                 "clip",
                 "accumulate",
@@ -63,7 +64,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 18] = [
+const NOT_YET: [(&str, &str); 17] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -73,7 +74,6 @@ const NOT_YET: [(&str, &str); 18] = [
     ("prune", "pruning"),
     ("quantize", "quantisation"),
     ("augment", "data augmentation"),
-    ("sample", "samples from a language model during training"),
     ("scan", "recurrences"),
     ("yield", "recurrences"),
     ("where", "selecting rows of data"),

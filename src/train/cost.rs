@@ -232,6 +232,10 @@ pub fn stage(
         let plan = plan_of(&measure::cut(m).partial, &types, measure::batch_size(m, tables), options)?;
         memory.measures += arena_bytes(&plan, options.threads).iter().sum::<usize>();
     }
+    for sample in &stage.samples {
+        let plan = plan_of(&experiment.models[sample.model].computation, &types, 1, options)?;
+        memory.measures += arena_bytes(&plan, options.threads).iter().sum::<usize>();
+    }
     Ok(StageCost { flops: step_flops(&plan, batch), plan, memory })
 }
 

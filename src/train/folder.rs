@@ -5,10 +5,14 @@ use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::generate::SampleRecord;
 use super::run::Record;
 use super::weights::diagnostic;
 use crate::base::{Diagnostic, Exit};
 use crate::readers::safetensors::{self, Tensors, write_whole};
+
+/// What is kept of the data: all but its rows.
+pub const DATA: &str = "data.json";
 
 /// The file of the weights at the end of a run, and as they are while it goes on.
 pub const LAST: &str = "weights.safetensors";
@@ -100,6 +104,17 @@ impl RunFolder {
         writeln!(self.metrics, "{line}").map_err(|error| refuse(&path, error))
     }
 
+    /// Appends a line to `samples.jsonl`.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn sample(&mut self, record: &SampleRecord) -> Result<(), Diagnostic> {
+        let path = self.path.join("samples.jsonl");
+        let line = serde_json::to_string(record).map_err(|error| refuse(&path, error))?;
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| writeln!(file, "{line}")).map_err(|error| refuse(&path, error))
+    }
+
     /// Brings lines to the file that have waited for long enough.
     ///
     /// # Errors
@@ -124,6 +139,18 @@ impl RunFolder {
     /// A disk that does not take it.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Diagnostic> {
         write_whole(&self.path.join(name), bytes).map_err(diagnostic)
+    }
+
+    /// Writes a whole file under a path of some names, whose folders are made.
+    ///
+    /// # Errors
+    /// A disk that does not take it.
+    pub fn write_inside(&self, name: &Path, bytes: &[u8]) -> Result<(), Diagnostic> {
+        let path = self.path.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|error| refuse(folder, error))?;
+        }
+        write_whole(&path, bytes).map_err(diagnostic)
     }
 
     /// Writes the weights as they are now.

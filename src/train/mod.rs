@@ -5,6 +5,7 @@ pub mod batches;
 pub mod cost;
 mod diverged;
 pub mod folder;
+pub mod generate;
 pub mod gradcheck;
 mod loader;
 pub mod machine;
@@ -14,6 +15,7 @@ pub mod run;
 pub mod watch;
 pub mod weights;
 
+pub use generate::SampleRecord;
 pub use machine::{Feed, MachineOptions, Task, Variables};
 pub use measured::Measured;
 pub use run::{Ended, Event, Record, RunOptions, run};

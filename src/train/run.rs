@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::averages;
 use super::batches::Batches;
 use super::diverged::explain;
+use super::generate::{SampleRecord, Writer};
 use super::loader::Loader;
 use super::machine::{MachineOptions, Saved, Task, Variables};
 use super::measure::Gauge;
@@ -16,6 +17,7 @@ use crate::interp::Env;
 use crate::ir::computation::{Computation, VariableId};
 use crate::ir::experiment::{Every, Experiment, Length, Measure, Stage, Watched};
 use crate::ir::op::Moment;
+use crate::ir::sampling::Sample;
 use crate::passes::guard::guard;
 use crate::readers::Table;
 use crate::ty::Type;
@@ -60,6 +62,8 @@ pub enum Event<'a> {
     },
     /// A number for the log.
     Record(Record),
+    /// A text that a model has written.
+    Sample(SampleRecord),
     /// What `save best` watches is better than ever before in this stage.
     Best {
         /// Which stage.
@@ -228,6 +232,9 @@ impl<'a> Watchers<'a> {
     }
 }
 
+/// The models that write while a stage trains.
+type Writers<'a> = [(&'a Sample, Writer)];
+
 struct StageRun<'a> {
     experiment: &'a Experiment,
     tables: &'a [Table],
@@ -248,13 +255,18 @@ impl StageRun<'_> {
         for measure in &measures {
             gauges.push((measure, Gauge::new(measure, self.tables, self.types, machine)?));
         }
+        let mut writers = Vec::new();
+        for sample in &stage.samples {
+            let model = averages::model(stage, &self.experiment.models[sample.model]);
+            writers.push((sample, Writer::new(&model, self.types, machine)?));
+        }
         let steps = self.options.max_steps.map_or(stage.total_steps, |most| most.min(stage.total_steps));
         watch(Event::Stage { stage, steps });
         let batches = Batches::new(self.tables, stage, self.seed);
         averages::begin(stage, variables);
         let ended = std::thread::scope(|scope| {
             let mut loader = Loader::new(scope, batches, &mut task, steps)?;
-            self.steps(&mut task, &mut loader, &mut gauges, variables, steps, watch)
+            self.steps(&mut task, &mut loader, (&mut gauges, &mut writers), variables, steps, watch)
         });
         averages::finish(stage, variables);
         ended
@@ -264,7 +276,7 @@ impl StageRun<'_> {
         &self,
         task: &mut Task,
         loader: &mut Loader,
-        gauges: &mut [(&Measure, Gauge)],
+        (gauges, writers): (&mut [(&Measure, Gauge)], &mut Writers),
         variables: &mut Variables,
         steps: u64,
         watch: &mut dyn FnMut(Event),
@@ -286,7 +298,8 @@ impl StageRun<'_> {
                 Every::Epochs(n) => epoch_ends && (epoch.is_multiple_of(n) || step == steps),
                 Every::Steps(n) => step % n == 0 || step == steps,
             };
-            let measured = gauges.iter().any(|(measure, _)| due(measure.every));
+            let measured = gauges.iter().any(|(measure, _)| due(measure.every))
+                || writers.iter().any(|(sample, _)| due(sample.every));
             let looked = epoch_ends || measured || step % LOOK_EVERY == 0;
             let mut bad = !loss.is_finite() || looked && self.not_finite(variables);
             if !bad {
@@ -330,9 +343,17 @@ impl StageRun<'_> {
                 for gauge in gauges.iter_mut().filter(|(measure, _)| !due(measure.every)) {
                     self.measure(gauge, variables, when, watch);
                 }
+                for (sample, writer) in writers.iter_mut() {
+                    let record = self.sample(sample, writer, variables, when)?;
+                    watch(Event::Sample(record));
+                }
                 watch(Event::Stalled { stage, when, stalled: &stalled });
                 watch(Event::Epoch { stage, variables });
                 return Ok(Ended::Finished);
+            }
+            for (sample, writer) in writers.iter_mut().filter(|(sample, _)| due(sample.every)) {
+                let record = self.sample(sample, writer, variables, when)?;
+                watch(Event::Sample(record));
             }
             if std::mem::take(&mut watchers.reduced) {
                 self.reduce(variables, when, watch);
@@ -345,6 +366,22 @@ impl StageRun<'_> {
             }
         }
         Ok(Ended::Finished)
+    }
+
+    fn sample(
+        &self,
+        sample: &Sample,
+        writer: &mut Writer,
+        variables: &mut Variables,
+        When { epoch, step }: When,
+    ) -> Result<SampleRecord, Diagnostic> {
+        let (table, field) = sample.vocabulary;
+        let vocabulary = self.tables[table].fields[field].vocabulary.as_deref();
+        let vocabulary = vocabulary.ok_or_else(|| Diagnostic::internal("sample", "no vocabulary"))?;
+        let text = writer.write(variables, vocabulary, &sample.sampling, (self.seed, step))?;
+        let model = self.experiment.models[sample.model].name.clone();
+        let (stage, prompt) = (self.stage.name.clone(), sample.sampling.prompt.clone());
+        Ok(SampleRecord { stage, epoch, step, model, prompt, text })
     }
 
     /// Makes the learning rates smaller, as `reduce lr` says.

@@ -4,6 +4,7 @@ mod commands;
 mod faults;
 mod images;
 mod runs;
+mod texts;
 mod weights;
 
 use std::path::{Path, PathBuf};

@@ -127,6 +127,26 @@ fn layers_bind_dimensions_and_share_what_is_shared() {
 }
 
 #[test]
+fn rows_are_moved_and_written_token_by_token() {
+    // After each token the next one is the most likely; the source says how far to go on from 4.
+    let definitions = "layer following(source: f32[3], row: index<w>[t]) -> f32[t, w] {
+      let here = one_hot(row, w)
+      concat(here[.., -1..], here[.., ..-1]) + 0.1 * source[0] * here
+    }";
+    let rows = [
+        ("cast(shift_right(cast(v, 5)))", vec![0.0, 1.0, 2.0]),
+        ("cast(shift_right(cast(v, 5), start: 4))", vec![4.0, 1.0, 2.0]),
+        ("cast(shift_right(cast(v[..1], 5), start: 4))", vec![4.0]),
+        ("cast(greedy(following, v, length: 4, tokens: 6))", vec![1.0, 2.0, 3.0, 4.0]),
+        ("cast(greedy(following, v, length: 4, tokens: 6, start: 3))", vec![4.0, 5.0, 0.0, 1.0]),
+        ("cast(greedy(following, 20 * v, length: 2, tokens: 6, start: 3))", vec![3.0, 3.0]),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(value(definitions, body).1, expected, "{body}");
+    }
+}
+
+#[test]
 fn settings_of_the_command_line_replace_those_of_the_file() {
     let text = "let width = 4\nlet rate = 0.5\nmodel M(v: f32[3]) { concat(v * rate, zeros(width)) }\n";
     let run = |set: &[(&str, &str)]| {

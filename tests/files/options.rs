@@ -149,6 +149,8 @@ const USES: &[(&str, &str)] = &[
     ("cohen_kappa", "cohen_kappa(scores, labels{})"),
     ("r2", "r2(x[0, 0], sin(x)[0, 0]{})"),
     ("explained_variance", "explained_variance(x[0, 0], sin(x)[0, 0]{})"),
+    ("shift_right", "cast(shift_right(tokens{}))"),
+    ("greedy", "cast(greedy((source, row) => one_hot(row, 5), x, length: 3, tokens: 5{}))"),
     ("exact_match", "exact_match(tokens, cast(select(cast(tokens) == 2, 1, cast(tokens)), bound: 5){})"),
     ("bleu", "bleu(tokens, near{})"),
     ("sgd", ""),

@@ -56,6 +56,7 @@ fn every_model_is_checked_planned_and_trained() {
                 assert!(finite, "{}: {} {:?}", path.display(), record.name, record.measured);
                 measured += 1;
             }
+            Event::Sample(record) => assert!(record.text.len() > record.prompt.len(), "{record:?}"),
             Event::Stage { .. } | Event::Epoch { .. } | Event::Best { .. } | Event::Stalled { .. } => {}
         };
         let ended = driver::train(experiment, &checked.tables, &mut variables, &options, &mut watch);

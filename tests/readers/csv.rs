@@ -1,12 +1,15 @@
 //! CSV: numbers, indices, categories, splits; and all that a spreadsheet can do wrong.
 
 use nnc::base::Exit;
-use nnc::readers::{Columns, CsvField, CsvKind, CsvSpec, DataError, Field, Share, Table, Values, csv};
+use nnc::readers::{Columns, CsvField, CsvKind, CsvSpec, DataError, Field, Scale, Share, Table, Values, csv};
 
 use super::{Folder, Lcg, gzip};
 
 fn numbers(name: &str, columns: Columns, standardize: bool) -> CsvField {
-    CsvField { name: name.to_string(), kind: CsvKind::Numbers { columns, standardize } }
+    CsvField {
+        name: name.to_string(),
+        kind: CsvKind::Numbers { columns, scale: if standardize { Scale::Learn } else { Scale::AsIs } },
+    }
 }
 
 fn one(name: &str) -> Columns {

@@ -4,6 +4,7 @@ mod csv;
 mod idx;
 mod safetensors;
 mod text;
+mod texts;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use nnc::base::Exit;
-use nnc::readers::{Cut, DataError, Rows, Share, Table, TextSpec, Values, text};
+use nnc::readers::{Cut, DataError, Rows, Share, Table, TextSpec, TokenSource, Values, text};
 use nnc::train::batches::Order;
 
 use super::{Folder, gzip};
@@ -18,7 +18,13 @@ fn read(
 ) -> Result<Table, DataError> {
     let folder = Folder::new();
     let splits = splits.iter().map(|(name, share)| (name.to_string(), *share)).collect();
-    text(&TextSpec { path: folder.write("t.txt", bytes), cut, window, stride, splits })
+    text(&TextSpec {
+        path: folder.write("t.txt", bytes),
+        tokens: TokenSource::Learn(cut),
+        window,
+        stride,
+        splits,
+    })
 }
 
 /// What a field's window is as text.
@@ -150,8 +156,13 @@ fn what_is_no_text_is_refused() {
         let error = read(b"abcd", Cut::Chars, (window, most), &[]).expect_err("too long");
         assert_eq!(error.exit, Exit::Data);
     }
-    let missing =
-        TextSpec { path: "no/such.txt".into(), cut: Cut::Chars, window: 1, stride: 1, splits: vec![] };
+    let missing = TextSpec {
+        path: "no/such.txt".into(),
+        tokens: TokenSource::Learn(Cut::Chars),
+        window: 1,
+        stride: 1,
+        splits: vec![],
+    };
     assert_eq!(text(&missing).expect_err("missing").exit, Exit::Data);
 }
 

@@ -103,7 +103,8 @@ fn run(model: &str, threads: usize) {
             | Event::Epoch { .. }
             | Event::Stage { .. }
             | Event::Best { .. }
-            | Event::Stalled { .. } => known = now,
+            | Event::Stalled { .. }
+            | Event::Sample(_) => known = now,
         }
     };
     driver::train(experiment, &checked.tables, &mut variables, &options, &mut watch).expect("it trains");

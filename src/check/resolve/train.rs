@@ -74,6 +74,13 @@ impl<'a> Names<'_, 'a> {
                     self.expr(count);
                 }
             }
+            TrainStatement::Sample { model, args, every, .. } if late => {
+                self.name(&model.name, model.span, false);
+                args.iter().for_each(|arg| self.expr(&arg.value));
+                if let Some((count, _)) = every {
+                    self.expr(count);
+                }
+            }
             TrainStatement::Batch { .. }
             | TrainStatement::Let(_)
             | TrainStatement::Minimize { .. }
@@ -81,6 +88,7 @@ impl<'a> Names<'_, 'a> {
             | TrainStatement::Epochs { .. }
             | TrainStatement::Steps { .. }
             | TrainStatement::Measure { .. }
+            | TrainStatement::Sample { .. }
             | TrainStatement::Stop { .. }
             | TrainStatement::Save { .. }
             | TrainStatement::Reduce { .. }

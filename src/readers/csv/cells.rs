@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use super::columns::Places;
-use super::{CsvField, CsvKind};
+use super::texts::{self, Texts};
+use super::{Columns, CsvField, CsvKind, Scale};
 use crate::base::{Exit, suggest};
-use crate::readers::{DataError, Field, Rows, Values};
+use crate::readers::{DataError, Field, Rows, TokenSource, Values, Vocabulary};
 use crate::ty::{DType, Shape};
 
 /// The longest cell that is read, in bytes.
@@ -35,6 +38,7 @@ enum Read {
         known: HashMap<String, u32>,
         values: Vec<(String, u64)>,
     },
+    Texts(Texts),
 }
 
 /// What is wrong with cells. The first is told, the others are counted.
@@ -45,7 +49,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    fn add(&mut self, help: &'static str, message: impl FnOnce() -> String) {
+    pub fn add(&mut self, help: &'static str, message: impl FnOnce() -> String) {
         match self.first {
             None => self.first = Some((message(), help)),
             Some(_) => self.more += 1,
@@ -72,6 +76,7 @@ impl<'a> Cells<'a> {
             CsvKind::Category { .. } => {
                 Read::Categories { cells: Vec::new(), known: HashMap::new(), values: Vec::new() }
             }
+            CsvKind::Text { .. } => Read::Texts(Texts::default()),
         };
         Cells { field, places, read }
     }
@@ -102,50 +107,102 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The field, and the constant that it gives. `first` is the split that statistics are taken from.
-    #[allow(clippy::type_complexity)]
+    /// The field, and how it is read again as it was. `first` is the split that statistics are taken from.
     pub fn finish(
         self,
         file: &str,
         header: &[String],
         first: (&str, &Rows),
-    ) -> Result<(Field, Option<(String, i64)>), DataError> {
+        vocabulary: Option<Arc<Vocabulary>>,
+    ) -> Result<(Field, CsvField), DataError> {
         let width = self.places.at.len();
-        let shape = if self.places.scalar { Shape::scalar() } else { Shape::of(&[width]) };
+        let mut shape = if self.places.scalar { Shape::scalar() } else { Shape::of(&[width]) };
         let names: Vec<&str> = self.places.at.iter().map(|at| header[*at].as_str()).collect();
-        let (dtype, values, constant) = match (self.read, &self.field.kind) {
-            (Read::Numbers(mut numbers), CsvKind::Numbers { standardize, .. }) => {
-                if *standardize {
-                    standardized(file, &mut numbers, &names, first)?;
+        let column = |name: &str| name.to_string();
+        let columns = match self.places.scalar {
+            true => Columns::One(column(names[0])),
+            false => Columns::List(names.iter().map(|name| column(name)).collect()),
+        };
+        let (dtype, values, kind) = match (self.read, &self.field.kind) {
+            (Read::Numbers(mut numbers), CsvKind::Numbers { scale, .. }) => {
+                let scale = match scale {
+                    Scale::AsIs => Scale::AsIs,
+                    Scale::Learn => Scale::Given(moments(file, &numbers, &names, first)?),
+                    Scale::Given(moments) => Scale::Given(moments.clone()),
+                };
+                if let Scale::Given(moments) = &scale {
+                    standardize(file, &mut numbers, &names, moments, first.0)?;
                 }
-                (DType::F32, Values::F32(numbers.into_iter().map(|x| x as f32).collect()), &None)
+                let values = Values::F32(numbers.into_iter().map(|x| x as f32).collect());
+                (DType::F32, values, CsvKind::Numbers { columns, scale })
             }
             (Read::Indices { values, bound }, CsvKind::Index { constant, .. }) => {
                 let largest = values.iter().copied().max().unwrap_or(0);
-                (DType::Index(bound.unwrap_or(largest as u64 + 1)), Values::I32(values), constant)
+                let bound = bound.unwrap_or(largest as u64 + 1);
+                let kind = CsvKind::Index { columns, bound: Some(bound), constant: constant.clone() };
+                (DType::Index(bound), Values::I32(values), kind)
             }
             (Read::Categories { cells, values, .. }, CsvKind::Category { order, bound, constant, .. }) => {
-                let (count, places) = ranks(file, names[0], &values, order.as_deref(), *bound)?;
+                let (order, places) = ranks(file, names[0], &values, order.as_deref(), *bound)?;
+                let count = order.len() as u64;
                 let values = cells.into_iter().map(|cell| places[cell as usize]).collect();
-                (DType::Index(count), Values::I32(values), constant)
+                let (column, constant) = (column(names[0]), constant.clone());
+                let kind = CsvKind::Category { column, order: Some(order), bound: None, constant };
+                (DType::Index(count), Values::I32(values), kind)
             }
-            (Read::Numbers(_) | Read::Indices { .. } | Read::Categories { .. }, _) => {
+            (Read::Texts(texts), CsvKind::Text { row, bound, constant, .. }) => {
+                let Some(vocabulary) = &vocabulary else { unreachable!("texts have a vocabulary") };
+                let size = vocabulary.size() as u64;
+                if let Some(bound) = bound.filter(|bound| *bound != size) {
+                    let message = format!(
+                        "{file}: column {} has {size} tokens; the spec says index<{bound}>",
+                        quoted(names[0])
+                    );
+                    return Err(DataError::new(message)
+                        .help(format!("write index<{size}>, or a name for the number")));
+                }
+                let values = texts::rows(file, names[0], &texts, vocabulary, row)?;
+                shape = Shape::of(&[row.length]);
+                let (column, tokens) = (column(names[0]), TokenSource::Given(Arc::clone(vocabulary)));
+                let kind =
+                    CsvKind::Text { column, tokens, row: *row, bound: None, constant: constant.clone() };
+                (DType::Index(size), Values::I32(values), kind)
+            }
+            (Read::Numbers(_) | Read::Indices { .. } | Read::Categories { .. } | Read::Texts(_), _) => {
                 unreachable!("`new` pairs them")
             }
         };
-        let constant = match dtype {
-            DType::Index(bound) => constant.clone().map(|name| (name, bound as i64)),
-            DType::F32 | DType::Bool => None,
-        };
-        Ok((Field { name: self.field.name.clone(), dtype, shape, values, vocabulary: None }, constant))
+        let name = || self.field.name.clone();
+        Ok((Field { name: name(), dtype, shape, values, vocabulary }, CsvField { name: name(), kind }))
     }
+}
+
+/// The vocabulary of each field that is text.
+pub(super) fn vocabularies(
+    file: &str,
+    fields: &[Cells],
+    first: &Rows,
+) -> Result<Vec<Option<Arc<Vocabulary>>>, DataError> {
+    let fields: Vec<(&CsvField, Option<&Texts>)> = fields
+        .iter()
+        .map(|cells| {
+            (
+                cells.field,
+                match &cells.read {
+                    Read::Texts(texts) => Some(texts),
+                    Read::Numbers(_) | Read::Indices { .. } | Read::Categories { .. } => None,
+                },
+            )
+        })
+        .collect();
+    texts::vocabularies(file, &fields, first)
 }
 
 impl Read {
     /// Whether a cell says that there is no value. Any word can be a category.
     fn is_missing(&self, cell: &str) -> bool {
         match self {
-            Read::Categories { .. } => cell.is_empty(),
+            Read::Categories { .. } | Read::Texts(_) => cell.is_empty(),
             Read::Numbers(_) | Read::Indices { .. } => {
                 MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
             }
@@ -189,20 +246,21 @@ impl Read {
                 };
                 cells.push(number);
             }
+            Read::Texts(texts) => texts.push(cell, line),
         }
         Ok(())
     }
 }
 
-/// Subtracts the mean and divides by the standard deviation of each column over the rows of a split.
-fn standardized(
+/// Mean and standard deviation of each column over the rows of a split.
+fn moments(
     file: &str,
-    numbers: &mut [f64],
+    numbers: &[f64],
     names: &[&str],
     (split, rows): (&str, &Rows),
-) -> Result<(), DataError> {
+) -> Result<Vec<(f64, f64)>, DataError> {
     let (width, count) = (names.len(), rows.len() as f64);
-    for (column, name) in names.iter().enumerate() {
+    let one = |(column, name): (usize, &&str)| {
         let values = || (0..rows.len()).map(|i| numbers[rows.row(i) * width + column]);
         let mean = values().sum::<f64>() / count;
         let deviation = (values().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count).sqrt();
@@ -212,7 +270,25 @@ fn standardized(
             return Err(DataError::new(format!("{file}: {what}: it cannot be standardized"))
                 .help("leave the column out: it says nothing"));
         }
-        for (number, row) in numbers.chunks_exact_mut(width).enumerate() {
+        Ok((mean, deviation))
+    };
+    names.iter().enumerate().map(one).collect()
+}
+
+/// Subtracts the mean and divides by the deviation of each column.
+fn standardize(
+    file: &str,
+    numbers: &mut [f64],
+    names: &[&str],
+    moments: &[(f64, f64)],
+    split: &str,
+) -> Result<(), DataError> {
+    if moments.len() != names.len() {
+        let message = format!("{file}: {} columns with {} means", names.len(), moments.len());
+        return Err(DataError::new(message));
+    }
+    for (column, (name, (mean, deviation))) in names.iter().zip(moments).enumerate() {
+        for (number, row) in numbers.chunks_exact_mut(names.len()).enumerate() {
             let found = row[column];
             row[column] = (found - mean) / deviation;
             if !(row[column] as f32).is_finite() {
@@ -225,14 +301,14 @@ fn standardized(
     Ok(())
 }
 
-/// The number of categories, and the index of each value that occurs.
+/// The categories in order, and the index of each value that occurs.
 fn ranks(
     file: &str,
     column: &str,
     values: &[(String, u64)],
     order: Option<&[String]>,
     bound: Option<u64>,
-) -> Result<(u64, Vec<i32>), DataError> {
+) -> Result<(Vec<String>, Vec<i32>), DataError> {
     let sorted;
     let order = match order {
         Some(order) => order,
@@ -280,7 +356,8 @@ fn ranks(
             )
         })
     };
-    Ok((count, values.iter().map(find).collect::<Result<_, _>>()?))
+    let places = values.iter().map(find).collect::<Result<_, _>>()?;
+    Ok((order.to_vec(), places))
 }
 
 /// The values that occur, sorted: as numbers if all are, as text otherwise.

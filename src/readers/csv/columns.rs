@@ -17,7 +17,7 @@ pub(super) fn resolve(file: &str, header: &[String], field: &CsvField) -> Result
     let find = |name: &str| find(file, header, name);
     let columns = match &field.kind {
         CsvKind::Numbers { columns, .. } | CsvKind::Index { columns, .. } => columns,
-        CsvKind::Category { column, .. } => {
+        CsvKind::Category { column, .. } | CsvKind::Text { column, .. } => {
             return Ok(Places { at: vec![find(column)?], scalar: true });
         }
     };

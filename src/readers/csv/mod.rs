@@ -2,15 +2,20 @@
 
 mod cells;
 mod columns;
+mod texts;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use self::cells::{Cells, Problems};
 use super::splits::{self, Share};
-use super::{DataError, Rows, Table, gzip, hex, utf8};
+use super::text::vocabulary::{Special, Vocabulary};
+use super::{DataError, Recipe, RowForm, Rows, Table, TokenSource, gzip, hex, utf8};
 use crate::base::Exit;
+use crate::ty::DType;
 
 /// What to read, and as what.
 #[derive(Clone, Debug)]
@@ -27,7 +32,7 @@ pub struct CsvSpec {
 }
 
 /// A field of the table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CsvField {
     /// Its name.
     pub name: String,
@@ -35,16 +40,29 @@ pub struct CsvField {
     pub kind: CsvKind,
 }
 
+/// What is done to numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Nothing.
+    AsIs,
+    /// The mean is subtracted and the result divided by the standard deviation, per column. Both are those of
+    /// the first split, so that nothing is learnt from the others.
+    Learn,
+    /// The same, with these means and deviations.
+    Given(Vec<(f64, f64)>),
+}
+
 /// How columns become a field.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CsvKind {
     /// Numbers, as `f32`.
     Numbers {
         /// From where.
         columns: Columns,
-        /// Whether to subtract the mean and divide by the standard deviation, per column. Both are those of
-        /// the first split, so that nothing is learnt from the others.
-        standardize: bool,
+        /// What is done to them.
+        scale: Scale,
     },
     /// Whole numbers from 0, as indices.
     Index {
@@ -66,10 +84,24 @@ pub enum CsvKind {
         /// The number of categories becomes a constant of this name.
         constant: Option<String>,
     },
+    /// Texts, as rows of tokens.
+    Text {
+        /// From where.
+        column: String,
+        /// What a token is.
+        tokens: TokenSource,
+        /// What a row has.
+        row: RowForm,
+        /// How many tokens there must be.
+        bound: Option<u64>,
+        /// The number of tokens becomes a constant of this name. Fields with the same share a vocabulary.
+        constant: Option<String>,
+    },
 }
 
 /// Columns, by the names in the header.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Columns {
     /// One: a scalar field.
     One(String),
@@ -140,24 +172,62 @@ pub fn csv(spec: &CsvSpec) -> Result<Table, DataError> {
         fields: Vec::new(),
         splits: Vec::new(),
         constants: Vec::new(),
+        recipe: None,
     };
-    for field in fields {
-        let (field, constant) = field.finish(&file, &header, first)?;
+    let vocabularies = cells::vocabularies(&file, &fields, first.1)?;
+    let mut recipe = Vec::new();
+    let mut constants = special(vocabularies.iter().flatten().next());
+    for (field, vocabulary) in fields.into_iter().zip(vocabularies) {
+        let (field, how) = field.finish(&file, &header, first, vocabulary)?;
+        if let (DType::Index(bound), Some(name)) = (field.dtype, how.constant()) {
+            constants.push((name.to_string(), bound as i64));
+        }
         table.fields.push(field);
-        if let Some((name, value)) = constant {
-            match table.constants.iter().find(|(known, _)| *known == name) {
-                Some((_, other)) if *other != value => {
-                    let message = format!("`{name}` is {other} by one field and {value} by another");
-                    return Err(DataError { exit: Exit::Spec, ..DataError::new(message) }
-                        .help("give each its own name"));
-                }
-                Some(_) => {}
-                None => table.constants.push((name, value)),
+        recipe.push(how);
+    }
+    for (name, value) in constants {
+        let taken =
+            table.fields.iter().map(|field| &field.name).chain(splits.iter().map(|split| &split.name));
+        if taken.clone().any(|taken| *taken == name) {
+            let message = format!("`{name}` is both a number that the data gives and a field or split");
+            return Err(
+                DataError { exit: Exit::Spec, ..DataError::new(message) }.help("rename the field or split")
+            );
+        }
+        match table.constants.iter().find(|(known, _)| *known == name) {
+            Some((_, other)) if *other != value => {
+                let message = format!("`{name}` is {other} by one field and {value} by another");
+                return Err(
+                    DataError { exit: Exit::Spec, ..DataError::new(message) }.help("give each its own name")
+                );
             }
+            Some(_) => {}
+            None => table.constants.push((name, value)),
         }
     }
     table.splits = splits;
+    table.recipe = Some(Recipe::Csv(recipe));
     Ok(table)
+}
+
+impl CsvField {
+    /// The name of the constant that the field gives.
+    fn constant(&self) -> Option<&str> {
+        match &self.kind {
+            CsvKind::Numbers { .. } => None,
+            CsvKind::Index { constant, .. }
+            | CsvKind::Category { constant, .. }
+            | CsvKind::Text { constant, .. } => constant.as_deref(),
+        }
+    }
+}
+
+/// The constants that rows of tokens bring: `pad`, `start`, `end`.
+fn special(vocabulary: Option<&Arc<Vocabulary>>) -> Vec<(String, i64)> {
+    let all = [("pad", Special::Pad), ("start", Special::Start), ("end", Special::End)];
+    let find =
+        |(name, special): (&str, Special)| Some((name.to_string(), i64::from(vocabulary?.special(special)?)));
+    all.into_iter().filter_map(find).collect()
 }
 
 /// Counts lines. The reader's own count is that of the line where it began to look for a record, which may be

@@ -78,6 +78,7 @@ pub fn idx(spec: &IdxSpec) -> Result<Table, DataError> {
         fields: Vec::new(),
         splits: Vec::new(),
         constants: Vec::new(),
+        recipe: None,
     };
     let mut first: Vec<(String, usize)> = Vec::new();
     for field in &spec.fields {

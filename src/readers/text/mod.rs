@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use self::vocabulary::{Cut, Vocabulary};
 use super::splits::{self, Share};
-use super::{DataError, Field, Rows, Split, Table, Values, gzip, hex, utf8};
+use super::{DataError, Field, Recipe, Rows, Split, Table, TokenSource, Values, gzip, hex, utf8};
 use crate::base::{Exit, memory};
 use crate::ty::{DType, Shape};
 
@@ -23,7 +23,7 @@ pub struct TextSpec {
     /// The file, plain or gzip, UTF-8.
     pub path: PathBuf,
     /// What a token is.
-    pub cut: Cut,
+    pub tokens: TokenSource,
     /// Tokens in a window.
     pub window: usize,
     /// From one window of the first split to the next.
@@ -51,19 +51,25 @@ pub fn text(spec: &TextSpec) -> Result<Table, DataError> {
         return Err(DataError::new(format!("{file}: the file is empty; a text is expected")));
     }
     enough_memory(&file, text.len())?;
-    let parts = parts(&file, text, &spec.splits, spec.cut)?;
-    let learnt_from = match spec.cut {
-        Cut::Chars => text,
-        Cut::Words { .. } | Cut::Bpe { .. } => parts[0].1,
+    let (vocabulary, parts) = match &spec.tokens {
+        TokenSource::Given(vocabulary) => {
+            (Arc::clone(vocabulary), parts(&file, text, &spec.splits, Cut::Chars)?)
+        }
+        TokenSource::Learn(cut) => {
+            let parts = parts(&file, text, &spec.splits, *cut)?;
+            let learnt_from = match cut {
+                Cut::Chars => text,
+                Cut::Words { .. } | Cut::Bpe { .. } => parts[0].1,
+            };
+            let vocabulary = Vocabulary::learn(*cut, &[], &[learnt_from])
+                .map_err(|why| DataError { exit: Exit::Spec, ..DataError::new(format!("{file}: {why}")) })?;
+            (Arc::new(vocabulary), parts)
+        }
     };
-    let vocabulary = Vocabulary::learn(spec.cut, &[], &[learnt_from])
-        .map_err(|why| DataError { exit: Exit::Spec, ..DataError::new(format!("{file}: {why}")) })?;
     let mut tokens: Vec<i32> = Vec::new();
     let mut ends = Vec::new();
     for (_, part) in &parts {
-        vocabulary
-            .encode(part, &mut tokens)
-            .map_err(|c| DataError::new(format!("{file}: the character {c:?} has no token")))?;
+        vocabulary.encode(part, &mut tokens).map_err(|c| unknown(&file, text, c))?;
         ends.push(tokens.len());
     }
     if u32::try_from(tokens.len()).is_err() {
@@ -80,7 +86,7 @@ pub fn text(spec: &TextSpec) -> Result<Table, DataError> {
     }
     let size = vocabulary.size();
     let origin = format!("{file}, {} tokens ({size} different {})", tokens.len(), vocabulary.kind());
-    let (tokens, vocabulary) = (Arc::new(tokens), Arc::new(vocabulary));
+    let tokens = Arc::new(tokens);
     let field = |name: &str, shift| Field {
         name: name.to_string(),
         dtype: DType::Index(size as u64),
@@ -96,7 +102,16 @@ pub fn text(spec: &TextSpec) -> Result<Table, DataError> {
         fields: vec![field("tokens", 0), field("next", 1)],
         splits,
         constants: vec![("vocab".to_string(), size as i64)],
+        recipe: Some(Recipe::Text { vocabulary, window: spec.window }),
     })
+}
+
+/// A character that the training text does not have, at its first place.
+fn unknown(file: &str, text: &str, c: char) -> DataError {
+    let before = text.split(c).next().unwrap_or_default();
+    let line = 1 + before.matches('\n').count();
+    DataError::new(format!("{file}: the character {c:?} in line {line} has no token"))
+        .help("the tokens are the characters of the text that was trained on")
 }
 
 /// Each token takes four bytes, and there are at most as many as there are bytes of text.

@@ -11,7 +11,8 @@ use super::pieces::{chunks, joined, words};
 pub const LARGEST: usize = 1 << 24;
 
 /// How a text is cut into tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cut {
     /// Each character is a token.
     Chars,
@@ -235,6 +236,24 @@ impl Vocabulary {
             }
         }
     }
+}
+
+/// The tokens of a text that a model is to go on from, of which it needs so many.
+///
+/// # Errors
+/// What is wrong with the text, in words.
+pub fn prompt_tokens(text: &str, vocabulary: &Vocabulary, needed: usize) -> Result<Vec<i32>, String> {
+    let mut tokens = Vec::new();
+    vocabulary
+        .encode(text, &mut tokens)
+        .map_err(|c| format!("the character {c:?} is not in the vocabulary"))?;
+    if tokens.len() >= needed {
+        return Ok(tokens);
+    }
+    Err(match needed {
+        1 => "there is no token in it".to_string(),
+        n => format!("it has {} tokens; the model sees the last {n}", tokens.len()),
+    })
 }
 
 /// The most frequent words; of equally frequent ones those first in the order of their letters.
