@@ -15,7 +15,6 @@ use crate::base::{Diagnostic, Sources};
 use crate::check::{self, CheckOptions, Checked};
 use crate::exec::{Program, in_one_call};
 use crate::ir::experiment::{Experiment, Stage};
-use crate::ir::plan::Work;
 use crate::ir::{Computation, text};
 use crate::jit;
 use crate::passes;
@@ -144,10 +143,7 @@ pub fn emit(
     let code = |stage| {
         let plan = plan()?;
         let nests: Vec<_> = (plan.kernels.iter())
-            .filter_map(|k| match &k.work {
-                Work::Nest(nest) => Some((k.name.as_str(), nest)),
-                Work::Gemm(_) | Work::Leaf(_) => None,
-            })
+            .flat_map(|k| k.nests().into_iter().map(|nest| (k.name.as_str(), nest)))
             .collect();
         let mut text = jit::dump(&nests, &plan.buffers, stage)?;
         if let Some(step) = in_one_call(&plan) {

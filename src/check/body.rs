@@ -216,6 +216,7 @@ impl<'a> Checker<'a> {
             Statement::Update { name, value, span } => {
                 self.at(*span, |c| c.update(name, value)).map(|()| Value::Nothing)
             }
+            Statement::Yield { value, span } => self.yielded(value, *span).map(|()| Value::Nothing),
             Statement::For { name, over, body, span } => self.for_loop(name, over, body, *span),
             Statement::Expr(expr) => {
                 let value = self.eval(expr)?;

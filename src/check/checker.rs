@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::program::{ItemRef, Program};
+use super::scan::Step;
 use super::scope::{Frame, Scope};
 use super::value::{Eval, Reported, Value};
 use super::{CheckOptions, library_note};
@@ -88,6 +89,8 @@ pub struct Checker<'a> {
     /// Depth of nested calls.
     pub calls: usize,
     pub initial: Option<Initial>,
+    /// The step of a `scan` that is being elaborated.
+    pub step: Option<Step<'a>>,
     /// Whether an optimizer's body is being elaborated.
     pub optimizing: bool,
     /// The seed of the main file.
@@ -123,6 +126,7 @@ impl<'a> Checker<'a> {
             depth: 0,
             calls: 0,
             initial: None,
+            step: None,
             optimizing: false,
             seed: None,
             quiet: 0,

@@ -75,6 +75,7 @@ impl<'a> Checker<'a> {
                 module: self.module,
                 frame: self.frame.clone(),
             }))),
+            ExprKind::Scan(scan) => self.scan(scan),
             ExprKind::If { condition, then, otherwise } => {
                 let chosen = if self.condition(condition)? { Some(then) } else { otherwise.as_ref() };
                 match chosen {

@@ -16,6 +16,7 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/normalization.nn", include_str!("../std/normalization.nn")),
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
     ("std/ranking.nn", include_str!("../std/ranking.nn")),
+    ("std/recurrent.nn", include_str!("../std/recurrent.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
     ("std/sequences.nn", include_str!("../std/sequences.nn")),
     ("std/similarity.nn", include_str!("../std/similarity.nn")),

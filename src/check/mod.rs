@@ -28,6 +28,7 @@ mod optimizer;
 mod program;
 mod resolve;
 mod sample;
+mod scan;
 mod scope;
 mod selector;
 mod settings;

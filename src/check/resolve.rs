@@ -327,6 +327,7 @@ impl<'a> Names<'_, 'a> {
                     self.block(body);
                     self.scopes.pop();
                 }
+                Statement::Yield { value, .. } => self.expr(value),
                 Statement::Expr(expr) => self.expr(expr),
             }
         }
@@ -394,6 +395,22 @@ impl<'a> Names<'_, 'a> {
                     self.define(name, Kind::Free);
                 }
                 self.expr(body);
+                self.scopes.pop();
+            }
+            ExprKind::Scan(scan) => {
+                scan.parts.iter().chain(&scan.carries).for_each(|(_, value)| self.expr(value));
+                self.scopes.push(Vec::new());
+                for (name, _) in scan.parts.iter().chain(&scan.carries) {
+                    self.define(name, Kind::Free);
+                }
+                self.scopes.push(Vec::new());
+                self.statements(&scan.body);
+                // What a carry is at the end of a step is used by the next one.
+                for (name, _) in &scan.carries {
+                    self.touch(&name.name);
+                }
+                let locals = self.scopes.pop().unwrap_or_default();
+                self.leave(locals);
                 self.scopes.pop();
             }
             ExprKind::If { condition, then, otherwise } => {

@@ -122,6 +122,7 @@ fn entries() -> Result<Vec<Entry>, Diagnostic> {
             AttrKind::Float => "number",
             AttrKind::Text => "text",
             AttrKind::Bool => "true or false",
+            AttrKind::Body => "the body of a loop",
         };
         let mut doc = op.doc.to_string();
         if !op.attrs.is_empty() {

@@ -155,7 +155,13 @@ impl Engine {
 
     /// The frame of whole-batch kernels.
     fn whole(&self, step: &Step) -> Frame {
-        Frame { bases: step.bases, first: 0, examples: step.facts.moment.batch as usize, adds: false }
+        Frame {
+            bases: step.bases,
+            first: 0,
+            examples: step.facts.moment.batch as usize,
+            adds: false,
+            iteration: 0,
+        }
     }
 
     /// Runs kernels for every tile of this worker's slots.
@@ -182,6 +188,7 @@ impl Engine {
             first,
             examples: self.tile.min(end - first),
             adds: first > start,
+            iteration: 0,
         })
     }
 

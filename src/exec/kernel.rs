@@ -17,6 +17,15 @@ pub enum Kernel {
     Product(Product),
     /// A hand-written kernel.
     Leaf(LeafWork),
+    /// Kernels that run in each iteration.
+    Loop {
+        /// How many iterations.
+        count: usize,
+        /// From the last to the first.
+        reverse: bool,
+        /// In this order.
+        kernels: Vec<Kernel>,
+    },
 }
 
 /// What a kernel needs besides its frame; lives as long as its worker, so that steps allocate nothing.
@@ -47,30 +56,44 @@ impl Kernel {
     /// # Errors
     /// Internal errors: a plan that breaks its own rules, or a fault of the code generator.
     pub fn all(plan: &Plan) -> Result<(Vec<Kernel>, Code), Diagnostic> {
-        let nests: Vec<_> = plan.kernels.iter().filter_map(nest).collect();
+        let nests: Vec<_> = plan.kernels.iter().flat_map(PlannedKernel::nests).collect();
         let code = Code::compile(&nests, &plan.buffers)?;
         let mut entries = code.entries().iter();
-        let mut kernels = Vec::with_capacity(plan.kernels.len());
-        for kernel in &plan.kernels {
-            let fault = |text: &str| {
-                Diagnostic::internal("exec", format!("{}: {text}", kernel.name)).label(kernel.span, "this")
-            };
-            kernels.push(match &kernel.work {
-                Work::Nest(nest) => {
-                    let entry = entries.next().ok_or_else(|| fault("a loop nest without code"))?;
-                    let accesses =
-                        nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
-                    let places = accesses.map(|a| Place::new(&plan.buffers, a.buffer, a.offset)).collect();
-                    Kernel::Nest(*entry, places)
-                }
-                Work::Gemm(gemm) => {
-                    let product = Product::new(gemm, &plan.buffers);
-                    Kernel::Product(product.ok_or_else(|| fault("too many loops around a product"))?)
-                }
-                Work::Leaf(call) => Kernel::Leaf(LeafWork::new(call, &plan.buffers).map_err(|e| fault(&e))?),
-            });
-        }
+        let made = plan.kernels.iter().map(|kernel| Kernel::new(kernel, &plan.buffers, &mut entries));
+        let kernels = made.collect::<Result<Vec<_>, _>>()?;
         Ok((kernels, code))
+    }
+
+    /// One kernel; `entries` is the code of the nests that follow.
+    fn new<'e>(
+        kernel: &PlannedKernel,
+        buffers: &[Buffer],
+        entries: &mut impl Iterator<Item = &'e Entry>,
+    ) -> Result<Kernel, Diagnostic> {
+        let fault = |text: &str| {
+            Diagnostic::internal("exec", format!("{}: {text}", kernel.name)).label(kernel.span, "this")
+        };
+        Ok(match &kernel.work {
+            Work::Nest(nest) => {
+                let entry = entries.next().ok_or_else(|| fault("a loop nest without code"))?;
+                let accesses =
+                    nest.loads.iter().map(|l| &l.access).chain(nest.stores.iter().map(|s| &s.access));
+                let places = accesses.map(|a| Place::new(buffers, a.buffer, a.offset)).collect();
+                Kernel::Nest(*entry, places)
+            }
+            Work::Gemm(gemm) => {
+                let product = Product::new(gemm, buffers);
+                Kernel::Product(product.ok_or_else(|| fault("too many loops around a product"))?)
+            }
+            Work::Leaf(call) => Kernel::Leaf(LeafWork::new(call, buffers).map_err(|e| fault(&e))?),
+            Work::Loop(work) => {
+                let mut kernels = Vec::with_capacity(work.kernels.len());
+                for kernel in &work.kernels {
+                    kernels.push(Kernel::new(kernel, buffers, &mut *entries)?);
+                }
+                Kernel::Loop { count: work.count, reverse: work.reverse, kernels }
+            }
+        })
     }
 
     /// Runs the kernel, or one worker's part of it.
@@ -96,6 +119,16 @@ impl Kernel {
                     leaf.run(frame, facts, scratch);
                 }
             }
+            Kernel::Loop { count, reverse, kernels } => {
+                if part.worker > 0 {
+                    return;
+                }
+                for turn in 0..*count {
+                    let iteration = if *reverse { count - 1 - turn } else { turn };
+                    let frame = Frame { iteration, ..*frame };
+                    kernels.iter().for_each(|kernel| kernel.run(&frame, facts, WHOLE, scratch));
+                }
+            }
         }
     }
 }
@@ -110,13 +143,6 @@ fn range(entry: &Entry, frame: &Frame, part: Part) -> Option<(usize, usize)> {
     let share = count.div_ceil(part.workers).next_multiple_of(range.grain);
     let (from, to) = ((part.worker * share).min(count), ((part.worker + 1) * share).min(count));
     (from < to).then_some((from, to))
-}
-
-fn nest(kernel: &PlannedKernel) -> Option<&crate::ir::plan::Nest> {
-    match &kernel.work {
-        Work::Nest(nest) => Some(nest),
-        Work::Gemm(_) | Work::Leaf(_) => None,
-    }
 }
 
 /// Elements of a buffer's one value.

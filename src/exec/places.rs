@@ -11,6 +11,8 @@ pub struct Place {
     offset: isize,
     /// Bytes by which the first example of a tile moves it.
     tile: usize,
+    /// Bytes by which an iteration of the loop around it moves it.
+    step: isize,
     /// Bytes from one example to the next.
     pub example: usize,
 }
@@ -27,6 +29,7 @@ impl Place {
             arena: buffer.arena as usize,
             offset: buffer.offset as isize + 4 * element as isize,
             tile,
+            step: buffer.step as isize,
             example: buffer.stride,
         }
     }
@@ -49,12 +52,15 @@ pub struct Frame {
     pub examples: usize,
     /// The slot has partial sums already.
     pub adds: bool,
+    /// Which iteration of a loop runs.
+    pub iteration: usize,
 }
 
 impl Frame {
     /// The address of a place here.
     pub fn address(&self, place: &Place) -> *mut u8 {
-        self.bases[place.arena].wrapping_offset(place.offset).wrapping_add(self.first * place.tile)
+        let moved = place.offset + self.iteration as isize * place.step;
+        self.bases[place.arena].wrapping_offset(moved).wrapping_add(self.first * place.tile)
     }
 
     /// The number of iterations of a loop.

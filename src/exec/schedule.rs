@@ -82,7 +82,7 @@ fn work(plan: &Plan, kernel: &PlannedKernel, examples: usize) -> u64 {
             let slots = if nest.loads.iter().any(|load| load.sum_slots) { plan.slots } else { 1 };
             nest.dims.iter().map(extent).product::<usize>() * slots
         }
-        Work::Gemm(_) => 0,
+        Work::Gemm(_) | Work::Loop(_) => 0,
         Work::Leaf(call) => {
             let of = |id: &BufferId| elements(&plan.buffers, *id);
             call.inputs.iter().chain(&call.outputs).map(of).sum::<usize>()

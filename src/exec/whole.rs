@@ -81,7 +81,7 @@ fn call(plan: &Plan, kernel: usize) -> Call<'_> {
             let place = |a: &Access| jit::Address::from(&Place::new(&plan.buffers, a.buffer, a.offset));
             Call::Nest(nest, accesses.map(place).collect())
         }
-        Work::Gemm(_) | Work::Leaf(_) => Call::Host(kernel),
+        Work::Gemm(_) | Work::Leaf(_) | Work::Loop(_) => Call::Host(kernel),
     }
 }
 
@@ -134,6 +134,7 @@ unsafe extern "C" fn host(state: *mut State, kernel: usize) -> i64 {
         first: state.first as usize,
         examples: state.examples as usize,
         adds: state.adds != 0,
+        iteration: 0,
     };
     let (facts, scratch) = (context.facts, &mut *context.scratch);
     let work = || context.kernels[kernel].run(&frame, &facts, WHOLE, scratch);

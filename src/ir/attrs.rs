@@ -1,6 +1,9 @@
 //! Attributes: the static arguments of an op (axes, strides, a constant's value).
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::Body;
 
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +18,8 @@ pub enum Attr {
     Text(String),
     /// A switch.
     Bool(bool),
+    /// The body of a loop.
+    Body(Arc<Body>),
 }
 
 /// What kind of value an attribute takes.
@@ -30,6 +35,8 @@ pub enum AttrKind {
     Text,
     /// [`Attr::Bool`]
     Bool,
+    /// [`Attr::Body`]
+    Body,
 }
 
 /// An attribute that an op has.
@@ -96,6 +103,19 @@ impl Attrs {
         self.with(name, Attr::Bool(value))
     }
 
+    /// Adds the body of a loop.
+    #[must_use]
+    pub fn body(self, name: &'static str, value: Arc<Body>) -> Attrs {
+        self.with(name, Attr::Body(value))
+    }
+
+    /// Replaces the value of one that is there.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: Attr) -> Attrs {
+        self.0.iter_mut().filter(|(n, _)| *n == name).for_each(|(_, old)| *old = value.clone());
+        self
+    }
+
     /// The attributes in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Attr)> {
         self.0.iter().map(|(name, value)| (*name, value))
@@ -153,6 +173,14 @@ impl Attrs {
             other => panic!("attribute {name} is {other:?}, not a switch"),
         }
     }
+
+    /// The body of a loop that the op's [`AttrSpec`] promises. Panics as [`Attrs::get_int`].
+    pub fn get_body(&self, name: &str) -> &Arc<Body> {
+        match self.get(name) {
+            Some(Attr::Body(value)) => value,
+            other => panic!("attribute {name} is {other:?}, not the body of a loop"),
+        }
+    }
 }
 
 impl Attr {
@@ -164,6 +192,7 @@ impl Attr {
             Attr::Float(_) => AttrKind::Float,
             Attr::Text(_) => AttrKind::Text,
             Attr::Bool(_) => AttrKind::Bool,
+            Attr::Body(_) => AttrKind::Body,
         }
     }
 }
@@ -179,6 +208,7 @@ impl fmt::Display for Attr {
             Attr::Float(v) => write!(f, "{v:?}"),
             Attr::Text(v) => write!(f, "{v:?}"),
             Attr::Bool(v) => write!(f, "{v}"),
+            Attr::Body(body) => write!(f, "[\n{}]", super::text::print_body(body)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The only way to add a node: runs the op's shape rule and level rule, keeps the place in the text.
 
-use super::{Arity, Attr, Attrs, Graph, Level, LevelRule, Mismatch, Node, NodeId, Op, Signature};
+use std::sync::Arc;
+
+use super::{Arity, Attr, Attrs, Body, Graph, Level, LevelRule, Mismatch, Node, NodeId, Op, Signature};
 use crate::base::{Span, limits};
 use crate::ty::{Shape, Type};
 
@@ -51,6 +53,7 @@ impl Builder {
     /// # Errors
     /// What does not fit, by the op's arity, attributes, shape rule or the limits.
     pub fn try_add(&mut self, op: &'static Op, inputs: &[NodeId], attrs: Attrs) -> Result<NodeId, Mismatch> {
+        let attrs = with_levels(&self.graph, inputs, attrs);
         let (ty, level) = check(op, &self.graph, inputs, &attrs)?;
         if self.graph.len() >= limits::NODES {
             return Err(Mismatch::of(&[], format!("the graph has more than {} nodes", limits::NODES)));
@@ -115,5 +118,53 @@ pub(super) fn check(
         LevelRule::Attr if attrs.get_bool("each") => Level::Each,
         LevelRule::Attr => Level::Once,
     };
+    check_bodies(graph, inputs, attrs)?;
     Ok((ty, level))
+}
+
+/// The level of an argument of a loop's body: that of the loop's input, and that of the loop for a carry.
+fn argument_level(graph: &Graph, inputs: &[NodeId], attrs: &Attrs, body: &Body, argument: usize) -> Level {
+    let level = |id: &NodeId| graph[*id].level;
+    let top = || inputs.iter().map(level).max().unwrap_or(Level::Once);
+    let first = match attrs.get("sequences") {
+        Some(Attr::Int(n)) => usize::try_from(*n).unwrap_or(0),
+        _ => 0,
+    };
+    let carry = (first..first + body.carries.len()).contains(&argument);
+    if carry { top() } else { inputs.get(argument).map_or_else(top, level) }
+}
+
+/// Gives the arguments of loops' bodies the levels that the inputs of the loop have.
+fn with_levels(graph: &Graph, inputs: &[NodeId], attrs: Attrs) -> Attrs {
+    let fits = |body: &Body| {
+        let level =
+            |(id, argument)| body.graph[id].level == argument_level(graph, inputs, &attrs, body, argument);
+        body.arguments().all(level)
+    };
+    if attrs.iter().all(|(_, attr)| !matches!(attr, Attr::Body(body) if !fits(body))) {
+        return attrs;
+    }
+    attrs.iter().fold(attrs.clone(), |made, (name, attr)| match attr {
+        Attr::Body(body) => {
+            let moved = body.at_levels(|argument| argument_level(graph, inputs, &attrs, body, argument));
+            made.set(name, Attr::Body(Arc::new(moved)))
+        }
+        _ => made,
+    })
+}
+
+/// What [`with_levels`] has made true.
+fn check_bodies(graph: &Graph, inputs: &[NodeId], attrs: &Attrs) -> Result<(), Mismatch> {
+    for (_, attr) in attrs.iter() {
+        let Attr::Body(body) = attr else { continue };
+        for (id, argument) in body.arguments() {
+            let (found, wanted) =
+                (body.graph[id].level, argument_level(graph, inputs, attrs, body, argument));
+            if found != wanted {
+                let message = format!("argument {argument} of the body stands at {found:?}, not {wanted:?}");
+                return Err(Mismatch::of(&[], message));
+            }
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! Kernel kinds: the closed set of ways in which an op is computed, for one example, by no backend in
 //! particular. Passes and backends match on these exhaustively and never ask for an op's name.
 
+use std::sync::Arc;
+
+use super::Body;
 use super::computation::VariableId;
 pub use crate::kernels::conv::{Conv, Window};
 pub use crate::kernels::conv_pool::ConvPool;
@@ -39,6 +42,22 @@ pub enum Kernel {
     Example,
     /// A hand-written kernel of `kernels/`.
     Leaf(Leaf),
+    /// A loop over axis 0 of some inputs.
+    Scan(Scan),
+}
+
+/// A loop. Its inputs are the sequences `[t, ..]`, the first values of the carries, and what its body reads from
+/// outside; its result `[t, width]` has one row per step, at the place of the step's part of the sequences.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scan {
+    /// What a step computes.
+    pub body: Arc<Body>,
+    /// How many steps.
+    pub count: usize,
+    /// How many of the inputs are sequences: the first ones.
+    pub sequences: usize,
+    /// From the last step to the first.
+    pub reverse: bool,
 }
 
 /// A value that is there when the step starts.
@@ -48,6 +67,8 @@ pub enum Source {
     Input(usize),
     /// A parameter or state.
     Variable(VariableId),
+    /// In the body of a loop: which argument of the step.
+    Argument(usize),
     /// A number known at compile time (shape `[]`).
     Constant(f64),
     /// The number of this step, from 1 (shape `[]`).

@@ -14,6 +14,7 @@
 //! `broadcast` nodes. Dimensions are known numbers. Nodes are made by the [`Builder`] alone.
 
 pub mod attrs;
+pub mod body;
 pub mod builder;
 pub mod computation;
 pub mod experiment;
@@ -26,6 +27,7 @@ pub mod text;
 pub mod verify;
 
 pub use attrs::{Attr, AttrKind, AttrSpec, Attrs};
+pub use body::Body;
 pub use builder::Builder;
 pub use computation::{Computation, Update};
 pub use graph::{Graph, Level, Node, NodeId};

@@ -55,6 +55,10 @@ pub struct Buffer {
     /// Bytes from one example to the next (0 for `Once`). For `Slots`, the slot's region start is added by
     /// the executor.
     pub stride: usize,
+    /// Bytes from one iteration of the loop around it to the next.
+    pub step: i64,
+    /// A part of another buffer, from this byte of it on: it has no memory of its own.
+    pub within: Option<(BufferId, i64)>,
     /// For people: the node and its scope.
     pub name: String,
 }
@@ -229,6 +233,22 @@ pub struct LeafCall {
     pub mode: WriteMode,
 }
 
+/// A loop over the steps of sequences: its kernels run in order in each iteration, at the places that their
+/// buffers have there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loop {
+    /// How many iterations.
+    pub count: usize,
+    /// From the last to the first.
+    pub reverse: bool,
+    /// What an iteration does.
+    pub kernels: Vec<PlannedKernel>,
+    /// Buffers from outside that it reads, in whole or in part, and its carries, which have their first values.
+    pub reads: Vec<BufferId>,
+    /// Buffers that it writes: its result, its carries, and what lives inside of an iteration.
+    pub writes: Vec<BufferId>,
+}
+
 /// What a kernel does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
@@ -238,6 +258,8 @@ pub enum Work {
     Gemm(Gemm),
     /// A hand-written kernel.
     Leaf(LeafCall),
+    /// A loop of kernels.
+    Loop(Loop),
 }
 
 /// A unit of work.
@@ -312,4 +334,15 @@ pub fn variable_layout(types: &[Type]) -> (Vec<usize>, usize) {
         })
         .collect();
     (offsets, end)
+}
+
+impl PlannedKernel {
+    /// The loop nests of this kernel, in order.
+    pub fn nests(&self) -> Vec<&Nest> {
+        match &self.work {
+            Work::Nest(nest) => vec![nest],
+            Work::Gemm(_) | Work::Leaf(_) => Vec::new(),
+            Work::Loop(work) => work.kernels.iter().flat_map(PlannedKernel::nests).collect(),
+        }
+    }
 }

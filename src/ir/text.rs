@@ -14,7 +14,9 @@
 //! other, except for places in source files.
 
 use super::computation::VariableId;
-use super::{Attr, AttrKind, AttrSpec, Attrs, Builder, Computation, Level, Node, NodeId, Op, Update};
+use std::sync::Arc;
+
+use super::{Attr, AttrKind, AttrSpec, Attrs, Body, Builder, Computation, Level, Node, NodeId, Op, Update};
 use crate::base::Sources;
 use crate::ty::{DType, Shape, Type};
 
@@ -44,7 +46,13 @@ pub fn print(computation: &Computation, sources: Option<&Sources>) -> String {
     out
 }
 
-/// One line, without its end.
+/// The lines of a loop's body, further in.
+pub fn print_body(body: &Body) -> String {
+    let text = print(&body.clone().into_computation(), None);
+    text.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+/// One line, without its end; the body of a loop takes lines of its own.
 pub fn print_node(id: NodeId, node: &Node, sources: Option<&Sources>) -> String {
     let mut line = format!("{id} = {}", node.op.name);
     for (i, input) in node.inputs.iter().enumerate() {
@@ -63,12 +71,14 @@ pub fn print_node(id: NodeId, node: &Node, sources: Option<&Sources>) -> String 
         Level::Once => "once",
         Level::Each => "each",
     };
-    line = format!("{line:<width$} : {level} {}", node.ty, width = COLUMNS.0);
+    let width = if line.contains('\n') { 0 } else { COLUMNS.0 };
+    line = format!("{line:<width$} : {level} {}", node.ty);
     let place = sources.map(|sources| sources.place(node.span)).unwrap_or_default();
     let comment = [node.scope.as_str(), &place].into_iter().filter(|part| !part.is_empty());
     let comment = comment.collect::<Vec<_>>().join("  ");
     match comment.as_str() {
         "" => line,
+        comment if width == 0 => format!("{line} # {comment}"),
         comment => format!("{line:<width$} # {comment}", width = COLUMNS.1),
     }
 }
@@ -100,14 +110,33 @@ fn implied(op: &Op, name: &str, ty: &Type) -> Option<Attr> {
 pub fn parse(text: &str, find_op: fn(&str) -> Option<&'static Op>) -> Result<Computation, String> {
     let mut builder = Builder::default();
     let mut computation = Computation::default();
-    for (number, line) in text.lines().enumerate() {
-        let (line, comment) = line.split_once(" # ").unwrap_or((line, ""));
-        let line = line.trim();
+    let mut lines = text.lines().enumerate();
+    while let Some((number, line)) = lines.next() {
+        let (mut line, mut comment) = line.split_once(" # ").unwrap_or((line, ""));
+        line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        // The lines of a body stand between this line and the one that closes its bracket.
+        let mut inner = String::new();
+        let whole;
+        if line.ends_with(OPEN) {
+            let mut open = 1;
+            for (_, next) in lines.by_ref() {
+                let (code, behind) = next.split_once(" # ").unwrap_or((next, ""));
+                open += usize::from(code.trim_end().ends_with(OPEN));
+                open -= usize::from(code.trim_start().starts_with(']'));
+                if open == 0 {
+                    whole = format!("{line}{}", code.trim());
+                    (line, comment) = (&whole, behind);
+                    break;
+                }
+                inner.push_str(next);
+                inner.push('\n');
+            }
+        }
         builder.scope = comment.trim().split("  ").next().unwrap_or("").to_string();
-        let mut reader = Reader { rest: line, find_op };
+        let mut reader = Reader { rest: line, find_op, inner: &inner };
         let read = reader.line(&mut builder, &mut computation);
         read.map_err(|why| format!("line {}: {why}", number + 1))?;
     }
@@ -115,9 +144,14 @@ pub fn parse(text: &str, find_op: fn(&str) -> Option<&'static Op>) -> Result<Com
     Ok(computation)
 }
 
+/// How a line ends after which the body of a loop begins.
+const OPEN: &str = ": [";
+
 /// What is left of a line.
 struct Reader<'a> {
     rest: &'a str,
+    /// The lines of the body of a loop.
+    inner: &'a str,
     find_op: fn(&str) -> Option<&'static Op>,
 }
 
@@ -198,6 +232,11 @@ impl<'a> Reader<'a> {
             AttrKind::Float => Attr::Float(self.number()?),
             AttrKind::Bool => Attr::Bool(self.number()?),
             AttrKind::Text => Attr::Text(self.text()?),
+            AttrKind::Body => {
+                self.expect("[")?;
+                self.expect("]")?;
+                Attr::Body(Arc::new(Body::from_computation(parse(self.inner, self.find_op)?)))
+            }
         })
     }
 

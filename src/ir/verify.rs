@@ -15,7 +15,7 @@ use std::fmt;
 use super::builder::check;
 use super::computation::VariableId;
 use super::kernel::{Kernel, Source};
-use super::{Computation, Graph, Level, Node, NodeId};
+use super::{Attr, Body, Computation, Graph, Level, Node, NodeId};
 use crate::base::Span;
 use crate::ty::{DType, Type};
 
@@ -95,6 +95,10 @@ fn verify_node(graph: &Graph, id: NodeId, node: &Node) -> Result<(), String> {
     if level != node.level {
         return Err(format!("{name} stands at {level:?}, but the node says {:?}", node.level));
     }
+    for (_, attr) in node.attrs.iter() {
+        let Attr::Body(body) = attr else { continue };
+        verify(&Body::clone(body).into_computation()).map_err(|fault| format!("in its body: {fault}"))?;
+    }
     let each = node.inputs.iter().find(|input| graph[**input].level == Level::Each);
     match each {
         Some(each)
@@ -112,6 +116,7 @@ fn verify_node(graph: &Graph, id: NodeId, node: &Node) -> Result<(), String> {
 struct Sources {
     variables: HashMap<VariableId, Type>,
     inputs: HashMap<usize, Type>,
+    arguments: HashMap<usize, Type>,
 }
 
 impl Sources {
@@ -126,6 +131,9 @@ impl Sources {
             }
             Some(Kernel::Source(Source::Input(index))) => {
                 (format!("input {index}"), self.inputs.entry(index).or_insert_with(|| node.ty.clone()))
+            }
+            Some(Kernel::Source(Source::Argument(index))) => {
+                (format!("argument {index}"), self.arguments.entry(index).or_insert_with(|| node.ty.clone()))
             }
             _ => return Ok(()),
         };

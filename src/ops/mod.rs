@@ -11,6 +11,7 @@ mod abs;
 mod add;
 mod argmax;
 mod argsort;
+mod argument;
 mod batch;
 mod batch_sum;
 mod broadcast;
@@ -43,6 +44,8 @@ mod reduce_max;
 mod relu;
 mod reshape;
 mod reverse;
+mod scan;
+mod scan_gradient;
 mod select;
 mod sigmoid;
 mod sin;
@@ -61,6 +64,7 @@ pub use abs::{abs, sign};
 pub use add::add;
 pub use argmax::{argmax, argmin};
 pub use argsort::argsort;
+pub use argument::argument;
 pub use batch::{batch, example};
 pub use batch_sum::batch_sum;
 pub use broadcast::broadcast;
@@ -96,6 +100,7 @@ pub use reverse::reverse;
 pub use rules::{
     broadcast_like, broadcast_shapes, expand, offset, one_minus, scale, square, sum_to, zeros_like,
 };
+pub use scan::{attrs as scan_attrs, scan, stacked};
 pub use select::select;
 pub use sigmoid::sigmoid;
 pub use sin::{cos, sin};
@@ -121,6 +126,7 @@ pub static ALL: &[&Op] = &[
     &argmax::MAX,
     &argmax::MIN,
     &argsort::OP,
+    &argument::OP,
     &batch::BATCH,
     &step::BATCH_SIZE,
     &batch_sum::OP,
@@ -171,6 +177,7 @@ pub static ALL: &[&Op] = &[
     &reshape::OP,
     &reverse::OP,
     &sqrt::RSQRT,
+    &scan::OP,
     &gather::SCATTER_ADD,
     &select::OP,
     &sigmoid::OP,

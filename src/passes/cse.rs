@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::{Pass, rewrite};
 use crate::ir::kernel::{Kernel, Scalar};
+use crate::ir::text;
 use crate::ir::{Attr, Attrs, Computation, Graph, Node, NodeId};
 
 /// The pass.
@@ -29,6 +30,8 @@ enum Bits {
     Float(u64),
     Text(String),
     Bool(bool),
+    /// The text form of a loop's body, with the level of what it reads.
+    Body(String),
 }
 
 fn bits(attrs: &Attrs) -> Vec<Bits> {
@@ -38,6 +41,7 @@ fn bits(attrs: &Attrs) -> Vec<Bits> {
         Attr::Float(value) => Bits::Float(value.to_bits()),
         Attr::Text(text) => Bits::Text(text.clone()),
         Attr::Bool(value) => Bits::Bool(*value),
+        Attr::Body(body) => Bits::Body(text::print_body(body)),
     };
     attrs.iter().map(|(_, attr)| of(attr)).collect()
 }

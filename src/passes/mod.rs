@@ -11,9 +11,11 @@ mod cse;
 mod dce;
 mod decompose;
 pub mod guard;
+mod hoist;
 pub mod plan;
 mod region;
 mod rewrite;
+mod scans;
 mod simplify;
 mod winograd;
 
@@ -40,16 +42,21 @@ pub struct Pass {
 /// The passes, in order. `simplify` runs before `cse`, so that equal values look alike, and once more after
 /// it, because sharing uncovers chances such as both branches of a `select` being one value.
 pub static PIPELINE: &[&Pass] = &[
+    &scans::PASS,
     &decompose::PASS,
     &simplify::PASS,
     &cse::PASS,
     &simplify::PASS,
     &dce::PASS,
+    &hoist::PASS,
     &region::PASS,
     &conv_pool::PASS,
     &winograd::PASS,
     &copies::PASS,
 ];
+
+/// The passes that also run on the bodies of loops.
+static IN_BODIES: &[&Pass] = &[&decompose::PASS, &simplify::PASS, &cse::PASS, &dce::PASS];
 
 /// The pass of this name.
 pub fn find(name: &str) -> Option<&'static Pass> {
@@ -165,7 +172,9 @@ pub fn needed(computation: Computation) -> Result<Computation, Diagnostic> {
 /// An internal error that names the pass: it panicked, or what it made breaks the law of the IR.
 pub fn run_pass(pass: &Pass, computation: Computation) -> Result<Computation, Diagnostic> {
     let stage = format!("the pass `{}`", pass.name);
-    let made = catch_unwind(AssertUnwindSafe(|| (pass.run)(computation)))
+    let inside = IN_BODIES.iter().any(|other| other.name == pass.name);
+    let work = || (pass.run)(if inside { scans::in_bodies(computation, pass.run) } else { computation });
+    let made = catch_unwind(AssertUnwindSafe(work))
         .map_err(|panic| Diagnostic::internal(&stage, message(panic.as_ref())))?;
     verify(&made).map_err(|fault| blame(&stage, &fault))?;
     Ok(made)

@@ -1,5 +1,6 @@
 //! The syntax tree of a `.nn` file: what the grammar accepts, with a place for everything, nothing resolved.
 
+pub use super::recurrence::Scan;
 pub use super::training::{ClipBy, Stalls, Train, TrainStatement, Unit, Watched};
 use crate::base::{Ident, Span};
 
@@ -258,6 +259,13 @@ pub enum Statement {
         /// The whole statement.
         span: Span,
     },
+    /// `yield e`: what a step of a `scan` gives.
+    Yield {
+        /// The value.
+        value: Expr,
+        /// The whole statement.
+        span: Span,
+    },
     /// An expression; as the last one, the block's value.
     Expr(Expr),
 }
@@ -332,6 +340,8 @@ pub enum ExprKind {
         /// Its value if false.
         otherwise: Option<Block>,
     },
+    /// `scan xt in x with h = zeros(8) { ..; yield h }`
+    Scan(Box<Scan>),
 }
 
 /// An actual argument, by place or by name.

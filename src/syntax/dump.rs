@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::ast::{
     Arg, Block, Data, DataClause, Def, DefKind, DimExpr, Expr, ExprKind, File, IndexItem, Item, Let, Param,
-    Pattern, Stalls, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit, Watched,
+    Pattern, Scan, Stalls, Statement, Train, TrainStatement, TypeExpr, UnaryOp, Unit, Watched,
 };
 
 /// The longest expression that is shown on one line.
@@ -235,13 +235,14 @@ impl Writer {
             Statement::For { name, over, body, .. } => {
                 self.block(&format!("for {} in {}", name.name, flat(over)), body);
             }
+            Statement::Yield { value, .. } => self.labelled("yield", value),
             Statement::Expr(expr) => self.labelled("value", expr),
         }
     }
 
     /// An expression with its role: on one line if it is short and has no steps of its own.
     fn labelled(&mut self, label: &str, expr: &Expr) {
-        let steps = matches!(expr.kind, ExprKind::Pipe(..) | ExprKind::If { .. });
+        let steps = matches!(expr.kind, ExprKind::Pipe(..) | ExprKind::If { .. } | ExprKind::Scan(_));
         if !steps {
             let text = flat(expr);
             if text.len() <= LINE {
@@ -268,6 +269,10 @@ impl Writer {
                 if let Some(otherwise) = otherwise {
                     self.block("else", otherwise);
                 }
+            }
+            ExprKind::Scan(scan) => {
+                self.line(scan_text(scan));
+                self.block("step", &scan.body);
             }
             ExprKind::Call { callee, args } => {
                 self.line(format!("call {}", flat(callee)));
@@ -352,6 +357,16 @@ fn index_text(item: &IndexItem) -> String {
     }
 }
 
+/// The head of a `scan`.
+fn scan_text(scan: &Scan) -> String {
+    let parts: Vec<String> = scan.parts.iter().map(|(n, e)| format!("{} in {}", n.name, flat(e))).collect();
+    let carries: Vec<String> =
+        scan.carries.iter().map(|(n, e)| format!("{} = {}", n.name, flat(e))).collect();
+    let reverse = if scan.reverse { " reverse" } else { "" };
+    let with = if carries.is_empty() { String::new() } else { format!(" with {}", carries.join(", ")) };
+    format!("scan {}{reverse}{with}", parts.join(", "))
+}
+
 /// An expression on one line.
 fn flat(expr: &Expr) -> String {
     match &expr.kind {
@@ -391,5 +406,6 @@ fn flat(expr: &Expr) -> String {
                 otherwise.as_ref().map(|b| format!(" else {}", block_text(b))).unwrap_or_default();
             format!("(if {} {}{otherwise})", flat(condition), block_text(then))
         }
+        ExprKind::Scan(scan) => format!("({} {})", scan_text(scan), block_text(&scan.body)),
     }
 }

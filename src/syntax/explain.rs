@@ -359,9 +359,9 @@ fn expected(stop: &Stop, error: &Error<Rule>) -> Diagnostic {
 fn plain(rule: Rule) -> Option<&'static str> {
     use Rule::*;
     Some(match rule {
-        expr | chain | sum | range | operand | number | primary | paren | list | if_expr | bool
-        | selector | neg | not | prefix | lambda_head | lambda_list | arg | statement | index_item
-        | split_part | sample_args => "an expression",
+        expr | chain | sum | range | operand | number | primary | paren | list | if_expr | scan_expr
+        | scan_part | scan_carry | bool | selector | neg | not | prefix | lambda_head | lambda_list | arg
+        | statement | index_item | split_part | sample_args => "an expression",
         text => "a text in quotes",
         name | word | arg_name | param | label | name_list => "a name",
         pow | matmul | mul | div | add | sub | le | ge | eq | ne | lt | gt | and | or | infix => {
@@ -420,10 +420,12 @@ fn plain(rule: Rule) -> Option<&'static str> {
         window_clause | kw_window => "`window`",
         kw_stride => "`stride`",
         let_stmt | kw_let | var_stmt | kw_param | kw_state | update_stmt | kw_update | for_stmt
-        | assign_stmt | seed_item | kw_seed => "a statement",
+        | assign_stmt | yield_stmt | kw_yield | seed_item | kw_seed => "a statement",
+        kw_reverse => "`reverse`",
+        kw_with => "`with`",
         EOI => "the end of the statement",
         WHITESPACE | COMMENT | nl | skip | sep | more | operator | more_arrow | more_brace | more_else
-        | more_on | more_over | word_char | reserved | glob_head | glob_tail | path_part | file | dim
-        | stage | to | kw_if | call | index | index_to | field => return None,
+        | more_on | more_over | more_scan | kw_scan | word_char | reserved | glob_head | glob_tail
+        | path_part | file | dim | stage | to | kw_if | call | index | index_to | field => return None,
     })
 }

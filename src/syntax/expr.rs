@@ -1,6 +1,8 @@
 //! Expressions: the flat chains of the grammar become trees by precedence.
 
-use super::ast::{Arg, BinaryOp, Block, Expr, ExprKind, IndexItem, PipeStage, Selector, Statement, UnaryOp};
+use super::ast::{
+    Arg, BinaryOp, Block, Expr, ExprKind, IndexItem, PipeStage, Scan, Selector, Statement, UnaryOp,
+};
 use super::builder::Builder;
 use super::grammar::{Built, Node, Parts, Rule, mismatch};
 use crate::base::{Diagnostic, Span};
@@ -175,6 +177,7 @@ impl Builder {
                 ExprKind::List(items)
             }
             Rule::if_expr => return self.if_expr(node),
+            Rule::scan_expr => self.scan_expr(node)?,
             rule => return Err(mismatch(format!("{rule:?} as an operand"))),
         };
         Ok(Expr { kind, span })
@@ -214,6 +217,26 @@ impl Builder {
             }
             expr.ok_or_else(|| mismatch("`if` without a condition"))
         })
+    }
+
+    /// `scan xt in x reverse with h = e { .. }`
+    fn scan_expr(&mut self, node: Node) -> Built<ExprKind> {
+        let mut parts = Parts::of(node);
+        let named = |b: &mut Builder, node: Node| -> Built<(crate::base::Ident, Expr)> {
+            let mut inner = Parts::of(node);
+            let name = b.ident(&inner.take()?);
+            Ok((name, b.chain(inner.take()?)?))
+        };
+        let (mut sequences, mut carries) = (Vec::new(), Vec::new());
+        while let Some(part) = parts.maybe(Rule::scan_part) {
+            sequences.push(named(self, part)?);
+        }
+        let reverse = parts.maybe(Rule::kw_reverse).is_some();
+        while let Some(carry) = parts.maybe(Rule::scan_carry) {
+            carries.push(named(self, carry)?);
+        }
+        let body = self.block(parts.take()?)?;
+        Ok(ExprKind::Scan(Box::new(Scan { parts: sequences, reverse, carries, body })))
     }
 
     /// The arguments of a call.

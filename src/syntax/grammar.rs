@@ -87,6 +87,9 @@ fn is_punctuation(rule: Rule) -> bool {
             | kw_in
             | kw_if
             | kw_else
+            | kw_scan
+            | kw_with
+            | kw_yield
             | kw_batch
             | kw_from
             | kw_order

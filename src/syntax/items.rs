@@ -189,6 +189,9 @@ impl Builder {
         match rule {
             Rule::let_stmt => return Ok(Statement::Let(self.let_stmt(node)?)),
             Rule::expr => return Ok(Statement::Expr(self.expr(node)?)),
+            Rule::yield_stmt => {
+                return Ok(Statement::Yield { value: self.expr(Parts::of(node).take()?)?, span });
+            }
             _ => {}
         }
         let mut parts = Parts::of(node);

@@ -112,6 +112,7 @@ fn starts_statement(rule: Rule) -> bool {
             | update_stmt
             | for_stmt
             | assign_stmt
+            | yield_stmt
             | train_item
             | batch_stmt
             | minimize_stmt

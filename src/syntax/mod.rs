@@ -12,6 +12,7 @@ mod lexical;
 mod literals;
 mod marks;
 mod parse;
+mod recurrence;
 mod scan;
 mod segments;
 mod spacing;

@@ -37,7 +37,7 @@ impl Place {
                 "seed",
             ],
             Place::Data => &["split", "tokens", "window"],
-            Place::Body => &["let", "param", "state", "update", "for", "if"],
+            Place::Body => &["let", "param", "state", "update", "for", "if", "yield"],
         }
     }
 
@@ -64,7 +64,7 @@ pub const RESERVED: [&str; 12] =
     ["let", "param", "state", "update", "for", "if", "else", "true", "false", "and", "or", "not"];
 
 /// Statements of the language's design that this version does not have, with what they are for.
-const NOT_YET: [(&str, &str); 17] = [
+const NOT_YET: [(&str, &str); 15] = [
     ("sweep", "runs over several settings"),
     ("export", "export to other formats"),
     ("freeze", "frozen parameters"),
@@ -74,8 +74,6 @@ const NOT_YET: [(&str, &str); 17] = [
     ("prune", "pruning"),
     ("quantize", "quantisation"),
     ("augment", "data augmentation"),
-    ("scan", "recurrences"),
-    ("yield", "recurrences"),
     ("where", "selecting rows of data"),
     ("take", "selecting rows of data"),
     ("without", "selecting rows of data"),

@@ -84,7 +84,12 @@ fn node(graph: &Graph, id: NodeId) -> u64 {
     match graph.kernel(id) {
         None => made.max(read),
         Some(Kernel::Source(
-            Source::Input(_) | Source::Variable(_) | Source::Constant(_) | Source::Step | Source::BatchSize,
+            Source::Input(_)
+            | Source::Variable(_)
+            | Source::Argument(_)
+            | Source::Constant(_)
+            | Source::Step
+            | Source::BatchSize,
         )) => 0,
         Some(Kernel::Map(_)) => made,
         Some(Kernel::Reduce(Combine::Sum | Combine::Max | Combine::Min, _) | Kernel::BatchSum) => read,
@@ -106,6 +111,10 @@ fn node(graph: &Graph, id: NodeId) -> u64 {
             2 * extents.iter().map(|(_, n)| n).product::<u64>()
         }
         Some(Kernel::Leaf(leaf)) => cost::leaf(&leaf, made as usize),
+        Some(Kernel::Scan(scan)) => {
+            let body = &scan.body.graph;
+            scan.count as u64 * body.ids().map(|id| self::node(body, id)).sum::<u64>()
+        }
     }
 }
 

@@ -41,7 +41,12 @@ fn only_moves(graph: &Graph, id: NodeId) -> bool {
         ) => true,
         Some(Kernel::Map(scalar)) => scalar == Scalar::Select,
         Some(
-            Kernel::Reduce(..) | Kernel::Iota(_) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_),
+            Kernel::Reduce(..)
+            | Kernel::Iota(_)
+            | Kernel::Contract(_)
+            | Kernel::BatchSum
+            | Kernel::Leaf(_)
+            | Kernel::Scan(_),
         )
         | None => false,
     }

@@ -75,7 +75,8 @@ impl Build {
         *end += (bytes * count).next_multiple_of(64);
         let id = BufferId(self.plan.buffers.len() as u32);
         let stride = if level == Level::Each { bytes } else { 0 };
-        self.plan.buffers.push(Buffer { ty, level, arena, offset, stride, name: format!("buffer {}", id.0) });
+        let name = format!("buffer {}", id.0);
+        self.plan.buffers.push(Buffer { ty, level, arena, offset, stride, step: 0, within: None, name });
         match arena {
             Arena::Inputs => self.plan.inputs.push((id, self.plan.inputs.len())),
             Arena::Variables => {

@@ -6,5 +6,6 @@ mod library;
 mod meaning;
 mod misspelt;
 mod options;
+mod recurrent;
 mod syntax;
 mod wrong;

@@ -439,13 +439,25 @@ fn options_leave_passes_out() {
     };
     assert_eq!(
         reports(&passes::Options::default()),
-        ["decompose", "simplify", "cse", "simplify", "dce", "region", "conv-pool", "winograd", "copies"]
+        [
+            "scans",
+            "decompose",
+            "simplify",
+            "cse",
+            "simplify",
+            "dce",
+            "hoist",
+            "region",
+            "conv-pool",
+            "winograd",
+            "copies"
+        ]
     );
     assert_eq!(reports(&passes::Options::bare()), ["decompose", "copies"]);
     let off = vec!["simplify".to_string(), "decompose".to_string()];
     assert_eq!(
         reports(&passes::Options { off }),
-        ["decompose", "cse", "dce", "region", "conv-pool", "winograd", "copies"]
+        ["scans", "decompose", "cse", "dce", "hoist", "region", "conv-pool", "winograd", "copies"]
     );
 }
 

@@ -167,9 +167,14 @@ fn sums(graph: &Graph) -> Vec<bool> {
                         !graph[*i].inputs.is_empty()
                     })
             }
-            Some(Kernel::Reduce(..) | Kernel::Contract(_) | Kernel::BatchSum | Kernel::Leaf(_)) | None => {
-                true
-            }
+            Some(
+                Kernel::Reduce(..)
+                | Kernel::Contract(_)
+                | Kernel::BatchSum
+                | Kernel::Leaf(_)
+                | Kernel::Scan(_),
+            )
+            | None => true,
             Some(_) => false,
         };
         sums.push(adds || node.inputs.iter().any(|input| sums[input.index()]));

@@ -1,6 +1,8 @@
 //! The documentation of every op: a summary, its shapes, an example that is run here.
 
-use nnc::ir::{Array, Attr, AttrKind, Attrs, Builder, Op, RefCall};
+use std::sync::Arc;
+
+use nnc::ir::{Array, Attr, AttrKind, Attrs, Body, Builder, Op, RefCall, text};
 use nnc::ops;
 use nnc::ty::{DType, Shape, Type};
 
@@ -63,6 +65,13 @@ impl<'a> Reader<'a> {
             AttrKind::Int => Attr::Int(self.word().parse().expect("a whole number")),
             AttrKind::Ints => Attr::Ints(self.tensor().data.iter().map(|x| *x as i64).collect()),
             AttrKind::Float => Attr::Float(self.word().parse().expect("a number")),
+            AttrKind::Body => {
+                let (body, rest) =
+                    self.rest.trim_start().trim_start_matches('"').split_once('"').expect("a body in quotes");
+                self.rest = rest;
+                let computation = text::parse(&body.replace("; ", "\n"), ops::find).expect("a body");
+                Attr::Body(Arc::new(Body::from_computation(computation)))
+            }
             AttrKind::Bool => Attr::Bool(self.word().parse().expect("a switch")),
             AttrKind::Text => {
                 let (text, rest) =

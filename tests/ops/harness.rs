@@ -12,7 +12,7 @@ use nnc::ops;
 use nnc::ty::{DType, Type};
 
 /// Ops whose values are given, not computed; they need no cases.
-pub const LEAVES: &[&str] = &["input", "variable"];
+pub const LEAVES: &[&str] = &["argument", "input", "variable"];
 
 /// Every op with its cases, numbered.
 pub fn all_cases() -> impl Iterator<Item = (&'static Op, usize, Case)> {

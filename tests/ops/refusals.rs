@@ -71,6 +71,7 @@ fn other_values(value: &Attr) -> Vec<Attr> {
         .map(|text| Attr::Text(text.into()))
         .into(),
         Attr::Bool(value) => vec![Attr::Bool(!value)],
+        Attr::Body(_) => vec![Attr::Body(Default::default())],
     }
 }
 

@@ -24,7 +24,16 @@ impl Buffers {
             Level::Once => 0,
             Level::Each => ty.shape.elements() * 4,
         };
-        self.all.push(Buffer { ty: ty.clone(), level, arena, offset: 0, stride, name });
+        self.all.push(Buffer {
+            ty: ty.clone(),
+            level,
+            arena,
+            offset: 0,
+            stride,
+            step: 0,
+            within: None,
+            name,
+        });
         BufferId(self.all.len() as u32 - 1)
     }
 

@@ -15,6 +15,7 @@ pub fn tell(lowered: &Lowered, kernels: &mut [crate::ir::plan::PlannedKernel]) {
         let Some(root) = kernel.nodes.last() else { continue };
         kernel.choice = match &kernel.work {
             Work::Nest(_) => continue,
+            Work::Loop(work) => format!("a loop of {} steps", work.count),
             Work::Gemm(gemm) => product(gemm),
             Work::Leaf(call) => match &call.routine {
                 Routine::Leaf(leaf) => dense(lowered, *root, leaf, &refusals),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::PlanOptions;
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
 use super::gemm::{Operand, Sum, gemm};
@@ -26,7 +27,13 @@ pub struct Kernels<'a> {
     /// Most examples in a batch.
     batch: usize,
     /// For each node whether it is a product over the whole batch.
-    whole: Vec<bool>,
+    pub(super) whole: Vec<bool>,
+    /// Whether kernels are fused.
+    pub(super) fuse: bool,
+    /// In the body of a loop: where its arguments stand.
+    given: Vec<Option<BufferId>>,
+    /// Values whose place is known before they are planned.
+    placed: HashMap<NodeId, BufferId>,
     /// Forms of convolutions that several kernels share.
     pub(super) conv: Planned,
     /// The buffers.
@@ -42,14 +49,17 @@ pub struct Kernels<'a> {
     pub scalars: Vec<(BufferId, HostScalar)>,
 }
 
-/// Makes a kernel for every stored node; `batch` is the most examples in a batch.
-pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Kernels<'a> {
+/// Makes a kernel for every stored node.
+pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, options: &PlanOptions) -> Kernels<'a> {
     let graph = &lowered.computation.graph;
     let mut plan = Kernels {
         lowered,
         roots,
-        batch,
-        whole: super::whole::decide(lowered, roots, batch),
+        batch: options.batch,
+        fuse: options.fuse,
+        given: Vec::new(),
+        placed: HashMap::new(),
+        whole: super::whole::decide(lowered, roots, options.batch),
         conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
@@ -58,21 +68,63 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, batch: usize) -> Ke
         known: HashMap::new(),
         scalars: Vec::new(),
     };
-    for id in graph.ids() {
-        match roots.of(id) {
-            Storage::Unused | Storage::Virtual | Storage::Absorbed | Storage::Summed => {}
-            Storage::Source => plan.source(id),
-            Storage::Alias => {
-                let (buffer, sum_slots) = plan.buffers.value(lowered.inputs(id)[0]);
-                plan.buffers.bind(id, buffer, sum_slots);
-            }
-            Storage::Stored => plan.stored(id),
-        }
-    }
+    plan.run();
     plan
 }
 
-impl Kernels<'_> {
+impl<'a> Kernels<'a> {
+    /// The planner of a loop's body, which goes on with the buffers of what is around it.
+    pub(super) fn inside(
+        outer: &mut Kernels,
+        lowered: &'a Lowered<'a>,
+        roots: &'a Roots,
+        given: Vec<Option<BufferId>>,
+        placed: HashMap<NodeId, BufferId>,
+    ) -> Kernels<'a> {
+        let mut buffers = Buffers::new(lowered.computation.graph.len());
+        buffers.all = std::mem::take(&mut outer.buffers.all);
+        Kernels {
+            lowered,
+            roots,
+            batch: outer.batch,
+            fuse: outer.fuse,
+            given,
+            placed,
+            whole: vec![false; lowered.computation.graph.len()],
+            conv: Planned::default(),
+            buffers,
+            kernels: Vec::new(),
+            inputs: std::mem::take(&mut outer.inputs),
+            variables: std::mem::take(&mut outer.variables),
+            known: std::mem::take(&mut outer.known),
+            scalars: std::mem::take(&mut outer.scalars),
+        }
+    }
+
+    /// Hands the buffers back.
+    pub(super) fn give_back(self, outer: &mut Kernels) {
+        outer.buffers.all = self.buffers.all;
+        outer.inputs = self.inputs;
+        outer.variables = self.variables;
+        outer.known = self.known;
+        outer.scalars = self.scalars;
+    }
+
+    /// Makes all kernels.
+    pub(super) fn run(&mut self) {
+        for id in self.lowered.computation.graph.ids() {
+            match self.roots.of(id) {
+                Storage::Unused | Storage::Virtual | Storage::Absorbed | Storage::Summed => {}
+                Storage::Source => self.source(id),
+                Storage::Alias => {
+                    let (buffer, sum_slots) = self.buffers.value(self.lowered.inputs(id)[0]);
+                    self.buffers.bind(id, buffer, sum_slots);
+                }
+                Storage::Stored => self.stored(id),
+            }
+        }
+    }
+
     fn source(&mut self, id: NodeId) {
         let Kernel::Source(source) = self.lowered.kernel(id) else { return };
         let ty = &self.lowered.computation.graph[id].ty;
@@ -85,6 +137,10 @@ impl Kernels<'_> {
                     self.inputs.push((buffer, *index));
                     buffer
                 }
+            },
+            Source::Argument(index) => match self.given.get(*index).copied().flatten() {
+                Some(buffer) => buffer,
+                None => panic!("{id} is argument {index} of no loop"),
             },
             Source::Variable(variable) => self.variable(*variable, ty),
             Source::Step => self.scalar(id, HostScalar::Step),
@@ -115,6 +171,9 @@ impl Kernels<'_> {
 
     /// A new buffer for the value of a node.
     pub(super) fn result(&mut self, id: NodeId, arena: Arena) -> BufferId {
+        if let Some(placed) = self.placed.get(&id) {
+            return *placed;
+        }
         let node = &self.lowered.computation.graph[id];
         let name = if node.scope.is_empty() {
             format!("{id} {}", node.op.name)
@@ -145,7 +204,7 @@ impl Kernels<'_> {
     }
 
     /// The output loops of a stored node: over the examples, then its axes.
-    fn loops(&self, id: NodeId) -> (Vec<Extent>, Option<usize>, IndexMap) {
+    pub(super) fn loops(&self, id: NodeId) -> (Vec<Extent>, Option<usize>, IndexMap) {
         let each = self.lowered.each(id);
         let mut dims: Vec<Extent> = Vec::new();
         if each {
@@ -158,7 +217,7 @@ impl Kernels<'_> {
     }
 
     /// The place of a stored value in its own loops; `examples` is the loop over examples, if it has one.
-    fn own_access(
+    pub(super) fn own_access(
         &self,
         buffer: BufferId,
         shape: &[usize],
@@ -204,6 +263,7 @@ impl Kernels<'_> {
                 };
                 self.buffers.bind(id, buffer, false);
             }
+            Kernel::Scan(scan) => self.scan(id, scan),
             Kernel::Pad { low, fill } => {
                 let buffer = self.result(id, Arena::Tile);
                 self.fill(id, buffer, *fill as f32);
@@ -222,12 +282,12 @@ impl Kernels<'_> {
         }
     }
 
-    fn nest(&mut self, id: NodeId, nest: Nest, nodes: Vec<NodeId>) {
+    pub(super) fn nest(&mut self, id: NodeId, nest: Nest, nodes: Vec<NodeId>) {
         let flops = super::cost::nest(&nest);
         self.push(Work::Nest(nest), nodes, id, flops);
     }
 
-    fn builder(&self, dims: Vec<Extent>, examples: Option<usize>) -> NestBuilder<'_> {
+    pub(super) fn builder(&self, dims: Vec<Extent>, examples: Option<usize>) -> NestBuilder<'_> {
         NestBuilder::new(self.lowered, self.roots, &self.buffers, dims, examples)
     }
 
@@ -266,87 +326,7 @@ impl Kernels<'_> {
         self.buffers.bind(id, buffer, false);
     }
 
-    /// A sum over the batch: into the slots, by the kernel that makes the summed value where it can add.
-    fn batch_sum(&mut self, id: NodeId) {
-        let input = self.lowered.inputs(id)[0];
-        let summed = self.roots.of(input) == Storage::Summed;
-        if let Kernel::Contract(spec) = self.lowered.kernel(input)
-            && summed
-            && self.whole[input.index()]
-        {
-            let buffer = self.result(id, Arena::Once);
-            self.contract(input, spec, buffer, Sum::Batch);
-            return self.buffers.bind(id, buffer, false);
-        }
-        let made = self.conv.made(input);
-        let slots = made.unwrap_or_else(|| self.result(id, Arena::Slots));
-        match self.lowered.kernel(input) {
-            _ if made.is_some() => {}
-            Kernel::Contract(spec) if summed => self.contract(input, spec, slots, Sum::Tile),
-            Kernel::Leaf(leaf) if summed => self.leaf(input, leaf, slots, WriteMode::Slot),
-            _ => self.sum_examples(id, input, slots, summed),
-        }
-        if self.roots.slots_read_directly[id.index()] {
-            self.buffers.bind(id, slots, true);
-            return;
-        }
-        // One kernel adds the slots for all readers.
-        self.buffers.bind(id, slots, true);
-        let buffer = self.result(id, Arena::Once);
-        let (dims, examples, map) = self.loops(id);
-        let access = self.own_access(buffer, self.lowered.shape(id), &map, examples);
-        let mut nest = self.builder(dims, examples);
-        let value = nest.compute(id, &map, true);
-        let nest = nest.finish(vec![(value, access, WriteMode::Overwrite)]);
-        self.nest(id, nest, vec![id]);
-        self.buffers.bind(id, buffer, false);
-    }
-
-    fn sum_examples(&mut self, id: NodeId, input: NodeId, slots: BufferId, summed: bool) {
-        let (dims, _, map) = self.loops(id);
-        let access = self.own_access(slots, self.lowered.shape(id), &map, None);
-        let rank = dims.len();
-        let mut nest = self.builder(dims, None);
-        nest.reduce_over(Extent::Examples(1), true);
-        let value = match self.lowered.kernel(input) {
-            Kernel::Reduce(_, axes) if summed => {
-                let inner = self.lowered.inputs(input)[0];
-                let shape = self.lowered.shape(inner);
-                for axis in axes {
-                    nest.reduce_over(Extent::Const(shape[*axis]), false);
-                }
-                nest.nodes.push(input);
-                nest.pull(inner, &reduced_map(shape.len(), axes, 0, rank + 1), false)
-            }
-            _ => nest.pull(input, &map, false),
-        };
-        let value = nest.reduced(Combine::Sum, value);
-        let nodes = ordered(&nest.nodes, id);
-        let nest = nest.finish(vec![(value, access, WriteMode::Slot)]);
-        self.nest(id, nest, nodes);
-    }
-
-    /// `Batch` and `Example`: a copy, in a once-phase, of the values of all examples. A batch of another size is
-    /// not planned.
-    fn all_examples(&mut self, id: NodeId) {
-        let input = self.lowered.inputs(id)[0];
-        let rows = if self.lowered.each(id) { input } else { id };
-        let shape = self.lowered.shape(rows);
-        let dims: Vec<Extent> = shape.iter().map(|n| Extent::Const(*n)).collect();
-        let whole: IndexMap = (0..dims.len()).map(Affine::dim).collect();
-        let [from, to] = [input, id].map(|node| if self.lowered.each(node) { &whole[1..] } else { &whole });
-        let buffer = self.result(id, if self.lowered.each(id) { Arena::Batch } else { Arena::Once });
-        let examples = self.lowered.each(id).then_some(0);
-        let access = self.own_access(buffer, self.lowered.shape(id), to, examples);
-        let mut nest = self.builder(dims, Some(0));
-        let value = nest.pull(input, from, false);
-        let nodes = ordered(&nest.nodes, id);
-        let nest = nest.finish(vec![(value, access, WriteMode::Overwrite)]);
-        self.nest(id, nest, nodes);
-        self.buffers.bind(id, buffer, false);
-    }
-
-    fn leaf(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) {
+    pub(super) fn leaf(&mut self, id: NodeId, leaf: &Leaf, output: BufferId, mode: WriteMode) {
         if let Leaf::ConvPool { spec, winograd } = leaf {
             return self.conv_pool(id, spec, *winograd, output);
         }
@@ -409,7 +389,7 @@ impl Kernels<'_> {
     }
 
     /// The product `id`, into `buffer`, added over the examples as `sum` says.
-    fn contract(&mut self, id: NodeId, spec: &Contraction, buffer: BufferId, sum: Sum) {
+    pub(super) fn contract(&mut self, id: NodeId, spec: &Contraction, buffer: BufferId, sum: Sum) {
         let [left, right] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
         let mut extents: Vec<(u8, usize)> = Vec::new();
         for (labels, node) in [(&spec.a, left), (&spec.b, right)] {
@@ -492,7 +472,7 @@ impl Kernels<'_> {
 }
 
 /// The nodes of a kernel in the order of the graph, the stored one last.
-fn ordered(nodes: &[NodeId], root: NodeId) -> Vec<NodeId> {
+pub(super) fn ordered(nodes: &[NodeId], root: NodeId) -> Vec<NodeId> {
     let mut nodes: Vec<NodeId> = nodes.iter().copied().filter(|id| *id != root).collect();
     nodes.sort();
     nodes.push(root);

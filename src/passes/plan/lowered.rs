@@ -2,7 +2,7 @@
 
 use crate::base::Diagnostic;
 use crate::ir::kernel::{Kernel, Scalar, Source};
-use crate::ir::{Computation, Lower, NodeId, Signature};
+use crate::ir::{Body, Computation, Lower, NodeId, Signature};
 
 /// A computation whose ops have all been lowered to kernel kinds.
 pub struct Lowered<'a> {
@@ -51,6 +51,9 @@ impl<'a> Lowered<'a> {
                 }
                 Lower::Ops(_) => Kernel::Reshape,
             };
+            if let Kernel::Scan(scan) = &kernel {
+                Lowered::new(&Body::clone(&scan.body).into_computation())?;
+            }
             kernels.push(kernel);
         }
         Ok(Lowered { computation, kernels, needed, users, wanted })

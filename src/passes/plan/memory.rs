@@ -184,7 +184,7 @@ impl Room {
 fn overwritten(kernel: &PlannedKernel, target: BufferId) -> impl Iterator<Item = BufferId> {
     let nest = match &kernel.work {
         Work::Nest(nest) if nest.reduced == 0 => Some(nest),
-        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) => None,
+        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) | Work::Loop(_) => None,
     };
     let store = nest.and_then(|nest| nest.stores.iter().find(|s| s.access.buffer == target));
     let loads = nest.map_or(&[][..], |nest| &nest.loads);

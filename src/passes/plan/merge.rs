@@ -19,6 +19,7 @@ pub fn reads(kernel: &PlannedKernel) -> Vec<BufferId> {
         Work::Nest(nest) => nest.loads.iter().map(|load| load.access.buffer).collect(),
         Work::Gemm(gemm) => vec![gemm.a.buffer, gemm.b.buffer],
         Work::Leaf(call) => call.inputs.clone(),
+        Work::Loop(work) => work.reads.clone(),
     }
 }
 
@@ -28,6 +29,7 @@ pub fn writes(kernel: &PlannedKernel) -> Vec<BufferId> {
         Work::Nest(nest) => nest.stores.iter().map(|store| store.access.buffer).collect(),
         Work::Gemm(gemm) => vec![gemm.c.buffer],
         Work::Leaf(call) => call.outputs.clone(),
+        Work::Loop(work) => work.writes.clone(),
     }
 }
 
@@ -42,6 +44,7 @@ pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
         Work::Nest(nest) => nest.stores.iter().any(|s| s.mode == WriteMode::Slot),
         Work::Gemm(gemm) => gemm.mode == WriteMode::Slot,
         Work::Leaf(call) => call.mode == WriteMode::Slot,
+        Work::Loop(_) => false,
     };
     if let Work::Nest(nest) = &kernel.work {
         return slot || nest.dims.iter().any(|dim| matches!(dim, Extent::Examples(_)));
@@ -150,7 +153,7 @@ impl List {
 fn plain(kernel: &PlannedKernel) -> Option<&Nest> {
     match &kernel.work {
         Work::Nest(nest) if nest.reduced == 0 && !nest.dims.is_empty() => Some(nest),
-        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) => None,
+        Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) | Work::Loop(_) => None,
     }
 }
 

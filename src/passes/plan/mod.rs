@@ -6,6 +6,7 @@
 //! examples at once; `merge` joins neighbours;
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
+mod batch;
 mod buffers;
 mod choice;
 mod conv_pool;
@@ -18,6 +19,7 @@ mod memory;
 mod merge;
 mod nest;
 mod roots;
+mod scan;
 mod schedule;
 pub mod show;
 mod tiles;
@@ -53,7 +55,7 @@ pub fn plan(
 ) -> Result<Plan, Diagnostic> {
     let lowered = lowered::Lowered::new(computation)?;
     let roots = roots::decide(&lowered, options.fuse);
-    let mut built = kernels::build(&lowered, &roots, options.batch);
+    let mut built = kernels::build(&lowered, &roots, options);
     choice::tell(&lowered, &mut built.kernels);
     let value = |built: &kernels::Kernels, node| built.buffers.value(node).0;
     let outputs: Vec<(String, BufferId)> =
@@ -71,7 +73,8 @@ pub fn plan(
         updates.iter().map(|(.., from)| *from).chain(output_buffers.iter().copied()).collect();
     let mut kernels = if options.fuse { merge::merge(kernels, &buffers, &kept) } else { kernels };
     let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers);
-    let copies = updates::in_place(&mut kernels, &buffers, &schedule, &updates, &output_buffers);
+    scan::settle(&kernels, &mut buffers);
+    let copies = updates::in_place(&mut kernels, &mut buffers, &schedule, &updates, &output_buffers);
 
     let host: Vec<BufferId> = (inputs.iter().map(|(b, _)| *b))
         .chain(scalars.iter().map(|(b, _)| *b))
@@ -91,6 +94,7 @@ pub fn plan(
     for (variable, buffer) in &bound {
         buffers[buffer.0 as usize].offset = offsets[variable.0 as usize];
     }
+    scan::locate(&mut buffers);
     Ok(Plan {
         batch: options.batch,
         tile: cuts.tile,

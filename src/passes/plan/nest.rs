@@ -180,7 +180,8 @@ impl<'a> NestBuilder<'a> {
             | Kernel::BatchSum
             | Kernel::Batch
             | Kernel::Example
-            | Kernel::Leaf(_) => self.load(id, map),
+            | Kernel::Leaf(_)
+            | Kernel::Scan(_) => self.load(id, map),
         }
     }
 

@@ -156,7 +156,9 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
                 };
                 Storage::Stored
             }
-            Kernel::Pad { .. } | Kernel::Concat(_) | Kernel::Batch | Kernel::Example => Storage::Stored,
+            Kernel::Pad { .. } | Kernel::Concat(_) | Kernel::Batch | Kernel::Example | Kernel::Scan(_) => {
+                Storage::Stored
+            }
         };
         loop_root[i] = match (lowered.kernel(id), storage[i]) {
             (Kernel::Map(_), Storage::Stored) => Some(id),
@@ -177,6 +179,15 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
             Kernel::Contract(_) => {
                 for input in lowered.inputs(id) {
                     store_behind_views(lowered, *input, &mut must_store);
+                }
+            }
+            Kernel::Scan(scan) => {
+                let carries = scan.sequences..scan.sequences + scan.body.carries.len();
+                for (at, input) in lowered.inputs(id).iter().enumerate() {
+                    if !carries.contains(&at) {
+                        let base = super::scan::within(lowered, *input, at < scan.sequences).base;
+                        must_store[base.index()] = true;
+                    }
                 }
             }
             _ => {}
@@ -244,7 +255,8 @@ fn weights(lowered: &Lowered) -> Vec<usize> {
             | Kernel::BatchSum
             | Kernel::Batch
             | Kernel::Example
-            | Kernel::Leaf(_) => 0,
+            | Kernel::Leaf(_)
+            | Kernel::Scan(_) => 0,
         };
     }
     weights

@@ -163,6 +163,6 @@ fn can_cut(kernel: &PlannedKernel) -> bool {
         }
         // Below some tens of microseconds the barrier costs what a second worker saves.
         Work::Gemm(gemm) => gemm.whole_batch && kernel.flops >= CUT_FLOPS,
-        Work::Leaf(_) => false,
+        Work::Leaf(_) | Work::Loop(_) => false,
     }
 }

@@ -86,10 +86,26 @@ fn kernel(out: &mut String, plan: &Plan, names: &[String], k: u32, cut: bool) {
     let kernel = &plan.kernels[k as usize];
     let cut = if cut { ", cut over the workers" } else { "" };
     let _ = writeln!(out, "  k{k} {}{cut}", kernel.name);
-    match &kernel.work {
+    work_text(out, plan, names, &kernel.work);
+}
+
+fn work_text(out: &mut String, plan: &Plan, names: &[String], work: &Work) {
+    match work {
         Work::Nest(nest) => nest_text(out, nest, &plan.buffers, names),
         Work::Gemm(gemm) => gemm_text(out, gemm, names),
         Work::Leaf(call) => leaf_text(out, call, names),
+        Work::Loop(work) => {
+            let order = if work.reverse { ", from the last to the first" } else { "" };
+            let _ = writeln!(out, "    for each of {} steps{order}", work.count);
+            for kernel in &work.kernels {
+                let mut inner = String::new();
+                let _ = writeln!(inner, "  {}", kernel.name);
+                work_text(&mut inner, plan, names, &kernel.work);
+                inner.lines().for_each(|line| {
+                    let _ = writeln!(out, "    {line}");
+                });
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the same file gives the same bits everywhere.
 
 use super::PlanOptions;
-use crate::ir::plan::{Phase, PlannedKernel};
+use crate::ir::plan::{Phase, PlannedKernel, Work};
 
 /// The cuts of a batch.
 pub struct Cuts {
@@ -22,6 +22,9 @@ const PARTIAL_BYTE: f64 = 0.05;
 const HANDOVER: f64 = 500.0;
 /// Examples that a tile has at most: more do not make matrix products faster.
 const TILE: usize = 32;
+/// Examples that a tile with a loop over steps has at least, where the batch has them: they are the rows of the
+/// products of a step, and with fewer the weights are read for too little work.
+const LOOP_TILE: usize = 16;
 /// Bytes that the values of a tile take at most, so that they stay in a core's caches.
 const TILE_BYTES: usize = 3 << 20;
 /// Examples in a tile where already one does not fit: few tiles then, for each adds to the partial sums once.
@@ -47,12 +50,20 @@ pub fn choose(
         let slots = slots as f64;
         flops * FLOP / slots + slots * (partial as f64 * PARTIAL_BYTE + HANDOVER)
     };
-    let best = [1, 2, 4, 8].into_iter().filter(|s| *s <= batch).min_by(|a, b| time(*a).total_cmp(&time(*b)));
+    let mut all = phases.iter().flat_map(|phase| match phase {
+        Phase::Tiles(order) => order.as_slice(),
+        Phase::Once(_) => &[],
+    });
+    let loops = all.any(|k| matches!(kernels[k.0 as usize].work, Work::Loop(_)));
+    let least = if loops { LOOP_TILE } else { 1 };
+    let allowed = |slots: &usize| *slots == 1 || batch / slots >= least;
+    let best = [1, 2, 4, 8].into_iter().filter(allowed).min_by(|a, b| time(*a).total_cmp(&time(*b)));
     let per_slot = batch.div_ceil(best.unwrap_or(1));
     let fitting = match TILE_BYTES / example_bytes.max(1) {
         0 => LARGE,
         fitting => fitting.min(TILE),
     };
+    let fitting = fitting.max(least);
     let tile = options.tile.unwrap_or(fitting).clamp(1, per_slot);
     // Tiles of one size, so that no slot is larger than it was chosen to be.
     let tiles_per_slot = per_slot.div_ceil(tile);

@@ -11,7 +11,7 @@ use crate::ir::plan::{Arena, Buffer, BufferId, PlannedKernel, Work, WriteMode};
 /// after the last phase. `updates` are `(variable, its buffer, buffer of the new value)`.
 pub fn in_place(
     kernels: &mut [PlannedKernel],
-    buffers: &[Buffer],
+    buffers: &mut [Buffer],
     schedule: &Schedule,
     updates: &[(VariableId, BufferId, BufferId)],
     outputs: &[BufferId],
@@ -39,6 +39,13 @@ pub fn in_place(
     }
     for kernel in kernels.iter_mut() {
         rename(kernel, &redirected);
+    }
+    for buffer in buffers.iter_mut() {
+        if let Some((root, _)) = &mut buffer.within
+            && let Some(to) = redirected.get(root)
+        {
+            *root = *to;
+        }
     }
     copies
 }
@@ -103,6 +110,10 @@ fn rename(kernel: &mut PlannedKernel, redirected: &HashMap<BufferId, BufferId>) 
         }
         Work::Leaf(call) => {
             call.inputs.iter_mut().chain(&mut call.outputs).for_each(swap);
+        }
+        Work::Loop(work) => {
+            work.kernels.iter_mut().for_each(|kernel| rename(kernel, redirected));
+            work.reads.iter_mut().chain(&mut work.writes).for_each(swap);
         }
     }
 }

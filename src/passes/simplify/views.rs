@@ -15,7 +15,7 @@ pub fn identity(site: &mut Site, id: NodeId) -> Option<NodeId> {
         Kernel::View(view) => same_shape && is_identity(view, site.b.shape(x)),
         Kernel::Reduce(_, axes) => axes.is_empty(),
         Kernel::Source(_) | Kernel::Map(_) | Kernel::Iota(_) | Kernel::Contract(_) => false,
-        Kernel::BatchSum | Kernel::Batch | Kernel::Example | Kernel::Leaf(_) => false,
+        Kernel::BatchSum | Kernel::Batch | Kernel::Example | Kernel::Leaf(_) | Kernel::Scan(_) => false,
     };
     nothing.then_some(x)
 }
