@@ -112,6 +112,15 @@ impl<'a> Checker<'a> {
         match value {
             Value::Int(value) => Ok(*value),
             Value::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Ok(*value as i64),
+            // Outside of first values, `shape` is the function of that name.
+            Value::Builtin(builtin) if builtin.name() == "shape" => {
+                let title =
+                    "the `shape` that an initialiser fills is known only where a parameter or state begins";
+                let problem = self
+                    .problem_at(span, "no-initial", title, "this is not such a place")
+                    .help("hand the initialiser on as a function: `init: () => normal(stddev: 1)`");
+                Err(self.report(problem))
+            }
             other => {
                 let found = self.describe(other);
                 self.error_at(

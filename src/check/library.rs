@@ -17,6 +17,7 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/optimizers.nn", include_str!("../std/optimizers.nn")),
     ("std/ranking.nn", include_str!("../std/ranking.nn")),
     ("std/recurrent.nn", include_str!("../std/recurrent.nn")),
+    ("std/volumes.nn", include_str!("../std/volumes.nn")),
     ("std/schedules.nn", include_str!("../std/schedules.nn")),
     ("std/sequences.nn", include_str!("../std/sequences.nn")),
     ("std/similarity.nn", include_str!("../std/similarity.nn")),

@@ -45,14 +45,13 @@ impl<'a> Checker<'a> {
             let ty = self.ty(*node).clone();
             let ty = Type::new(ty.dtype, Shape::of(&ty.shape[1..]));
             let own = self.g.b.graph[*node].level;
-            places.push(ops::argument(self.build(), index, &ty, own));
+            places.push(self.placeholder(&ty, own));
             scope.define(&name.name, Value::Tensor(places[index]));
         }
         for (j, ((name, _), node)) in scan.carries.iter().zip(&firsts).enumerate() {
             let ty = self.ty(*node).clone();
-            let index = sequences.len() + j;
-            places.push(ops::argument(self.build(), index, &ty, carried));
-            scope.define(&name.name, Value::Tensor(places[index]));
+            places.push(self.placeholder(&ty, carried));
+            scope.define(&name.name, Value::Tensor(places[sequences.len() + j]));
         }
 
         self.step = Some(Step { frame: self.frame.clone(), given: None });
@@ -104,6 +103,13 @@ impl<'a> Checker<'a> {
             (_, Some(one)) => Ok(one),
             (_, None) => self.error("no-yield", "`yield` gives an empty list", "in this `scan`"),
         }
+    }
+
+    /// What changes from step to step, while the step is elaborated. Its number is its own: placeholders of other loops
+    /// stand in the same graph.
+    fn placeholder(&mut self, ty: &Type, level: Level) -> NodeId {
+        let number = self.g.b.graph.len();
+        ops::argument(self.build(), number, ty, level)
     }
 
     /// `yield e`

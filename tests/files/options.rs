@@ -47,6 +47,15 @@ const USES: &[(&str, &str)] = &[
     ("lecun_uniform", ""),
     ("lecun_normal", ""),
     ("orthogonal", ""),
+    ("conv3d", "volume |> conv3d(4, kernel: 2{})"),
+    ("max_pool3d", "max_pool3d(volume{})"),
+    ("avg_pool3d", "avg_pool3d(volume{})"),
+    ("over_volume", "over_volume(max_pool, volume, size: 2, stride: 2, padding: \"same\"{})"),
+    ("margins", "x * margins(6, 3, 1, 1, 1{})[0]"),
+    ("windows", "x * windows(6, 3, 1, 1{})"),
+    ("each_nth", "each_nth(volume, 2{})"),
+    ("marks", "x[.., 0] * marks(iota(4) < 2, 4, true{})"),
+    ("where_read", "where_read(iota(4) < 2, x[0, 0], x[.., 1], x[.., 2]{})"),
     ("simple_rnn", "x |> simple_rnn(3{})"),
     ("lstm", "concat(x |> lstm(3{}))"),
     ("gru", "concat(x |> gru(3{}))"),
@@ -210,6 +219,15 @@ const SPECIAL: &[(&str, &str, &str, &str)] = &[
     ("pgd", "clip", "", "[0, 0.2]"),
     ("pgd", "norm", "random_start: false", "l2"),
     ("simple_rnn", "activation", "", "relu"),
+    ("simple_rnn", "mask", "", "iota(4) < 2"),
+    ("lstm", "mask", "", "iota(4) < 2"),
+    ("gru", "mask", "", "iota(4) < 2"),
+    ("conv3d", "padding", "", "same"),
+    ("conv3d", "groups", "", "2"),
+    ("max_pool3d", "stride", "", "1"),
+    ("avg_pool3d", "stride", "", "1"),
+    ("max_pool3d", "padding", "size: 3", "same"),
+    ("avg_pool3d", "padding", "size: 3", "same"),
     ("dense", "norm", "", "weight_norm"),
     ("conv2d", "norm", "", "weight_norm"),
     ("conv2d", "padding", "", "same"),
@@ -268,7 +286,8 @@ const EXEMPT: &[(&str, &str, &str)] = &[];
 
 const LABELS: &str = "let labels = argmax(sin(9 * x[.., 0..3] + iota(4, 3)), axis: -1)";
 
-/// A spec that uses an expression. `x` is f32[4, 6], `image` f32[6, 6, 4], `scores` f32[4, 3], `bits` the same of 0 and 1,
+/// A spec that uses an expression. `x` is f32[4, 6], `image` f32[6, 6, 4], `volume` f32[4, 4, 4, 2],
+/// `scores` f32[4, 3], `bits` the same of 0 and 1,
 /// `labels` index<3>[4], `tokens` and `near` index<5>[6].
 fn spec(def: &Def, file: &str, usage: &str) -> String {
     let mut init = "normal(stddev: 0.5)";
@@ -287,6 +306,7 @@ fn spec(def: &Def, file: &str, usage: &str) -> String {
          param shift: f32[4, 6] = {init}\n\
          let x = 0.9 * sin(reshape(iota(24), [4, 6]) * (1 + facts[0]) + facts[1]) + 0.3 * shift\n\
          let image = sin(reshape(iota(144), [6, 6, 4]) * (1 + facts[2])) + x[0, 0..4]\n\
+         let volume = sin(reshape(iota(128), [4, 4, 4, 2]) * (1 + facts[1])) + x[0, 0..2]\n\
          let scores = 3 * sin(5 * x[.., 0..3])\n\
          let bits = 1 * (sin(7 * x[.., 0..3]) > 0)\n\
          {LABELS}\n\

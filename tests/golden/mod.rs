@@ -241,6 +241,16 @@ fn attention_is_that_of_pytorch() {
 }
 
 #[test]
+fn volumes() {
+    run_file("volumes.json", 14, run_value_case);
+}
+
+#[test]
+fn recurrent_layers_with_masks() {
+    run_file("recurrent.json", 12, run_value_case);
+}
+
+#[test]
 fn norms_and_blocks_are_those_of_keras_and_pytorch() {
     run_file("normalization.json", 18, run_value_case);
 }

@@ -29,11 +29,21 @@ fn rank<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 }
 
 fn pair<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
-    match args.ints(c, "x")?.unwrap_or_default()[..] {
-        [n] => Ok(Value::list(vec![Value::Int(n), Value::Int(n)])),
-        [n, m] => Ok(Value::list(vec![Value::Int(n), Value::Int(m)])),
-        _ => args.wrong(c, "x", c.here, "one number, or two"),
-    }
+    sizes(c, args, 2, "one number, or two")
+}
+
+fn triple<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    sizes(c, args, 3, "one number, or three")
+}
+
+fn sizes<'a>(c: &mut Checker<'a>, args: &Args<'a>, count: usize, expected: &str) -> Eval<Value<'a>> {
+    let given = args.ints(c, "x")?.unwrap_or_default();
+    let all = match given[..] {
+        [n] => vec![n; count],
+        _ if given.len() == count => given,
+        _ => return args.wrong(c, "x", c.here, expected),
+    };
+    Ok(Value::list(all.into_iter().map(Value::Int).collect()))
 }
 
 fn repeat<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
@@ -107,6 +117,11 @@ pub static TABLE: &[Builtin] = &[
     Builtin::new("shape(x)", "The extents of a tensor, as a list.", shape),
     Builtin::new("rank(x)", "The number of dimensions of a tensor.", rank),
     Builtin::new("pair(x)", "A number twice, or a list of two numbers as it is: `pair(3)` is [3, 3].", pair),
+    Builtin::new(
+        "triple(x)",
+        "A number three times, or a list of three numbers as it is: `triple(3)` is [3, 3, 3].",
+        triple,
+    ),
     Builtin {
         signature: "repeat(count, layer)",
         doc: "A chain of this many layers, each with parameters of its own: `x |> repeat(4, block(8))`.",
