@@ -10,8 +10,20 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const NETWORKS: [&str; 10] =
-    ["cnn", "mlp", "tiny", "gpt", "resnet", "cnn_average", "cnn_stride", "cnn_norm", "cnn_5x5", "cnn_24_48"];
+const NETWORKS: [&str; 12] = [
+    "cnn",
+    "mlp",
+    "tiny",
+    "gpt",
+    "lstm",
+    "gru",
+    "resnet",
+    "cnn_average",
+    "cnn_stride",
+    "cnn_norm",
+    "cnn_5x5",
+    "cnn_24_48",
+];
 const PEERS: [&str; 3] = ["pytorch", "keras", "jax"];
 
 fn main() {

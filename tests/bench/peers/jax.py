@@ -114,6 +114,44 @@ def apply_gpt(parameters, tokens, heads=4):
     return layer_norm(last, x) @ head
 
 
+def make_writer(gates, vocab=65, size=32, units=128):
+    def make(key):
+        a, b, c, d = jax.random.split(key, 4)
+        wide = gates * units
+        cell = (glorot(b, (size, wide), size, wide), glorot(c, (units, wide), units, wide), jnp.zeros((2, wide)))
+        return (0.05 * jax.random.normal(a, (vocab, size)), cell, dense(d, (units, vocab)))
+
+    return make
+
+
+def lstm_step(h, c, x, y):
+    i, f, g, o = jnp.split(x + y, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def gru_step(h, c, x, y):
+    (xz, xr, xg), (hz, hr, hg) = jnp.split(x, 3, axis=-1), jnp.split(y, 3, axis=-1)
+    z = jax.nn.sigmoid(xz + hz)
+    return z * h + (1 - z) * jnp.tanh(xg + jax.nn.sigmoid(xr + hr) * hg), c
+
+
+def apply_writer(cell):
+    def apply(parameters, tokens):
+        table, (entry, recurrent, bias), head = parameters
+        inputs = jnp.swapaxes(table[tokens] @ entry + bias[0], 0, 1)
+
+        def one(state, x):
+            h, c = cell(*state, x, state[0] @ recurrent + bias[1])
+            return (h, c), h
+
+        zeros = jnp.zeros((tokens.shape[0], recurrent.shape[0]))
+        outputs = lax.scan(one, (zeros, zeros), inputs)[1]
+        return apply_dense(head, jnp.swapaxes(outputs, 0, 1), None)
+
+    return apply
+
+
 def make_normed(key, kernel, before, after):
     fan = kernel * kernel
     weights = glorot(key, (kernel, kernel, before, after), fan * before, fan * after)
@@ -159,6 +197,8 @@ NETWORKS = {
     "cnn_24_48": (128, (28, 28, 1), 10, *convolutional(max_pool, channels=(24, 48))),
     "mlp": (64, (784,), 10, lambda k: dense(k, (784, 256, 128, 10)), lambda p, x: apply_dense(p, x, jax.nn.relu)),
     "gpt": (12, None, 65, make_gpt, apply_gpt),
+    "lstm": (32, None, 65, make_writer(4), apply_writer(lstm_step)),
+    "gru": (32, None, 65, make_writer(3), apply_writer(gru_step)),
     "resnet": (64, (32, 32, 3), 10, make_resnet, apply_resnet),
     "tiny": (16, (4,), 3, lambda k: dense(k, (4, 16, 3)), lambda p, x: apply_dense(p, x, jnp.tanh)),
 }
@@ -175,7 +215,7 @@ def main():
         else:
             x = jax.random.uniform(keys[1], (batch, *shape))
             y = jax.random.randint(keys[2], (batch,), 0, classes)
-        decay = 0.1 if shape is None else 0.0
+        decay = 0.1 if name == "gpt" else 0.0
         zeros = jax.tree_util.tree_map(jnp.zeros_like, parameters)
 
         def loss(parameters):

@@ -63,6 +63,12 @@ def gpt(vocab=65, context=64, width=128, heads=4, depth=4):
     return keras.Model(tokens, layers.Dense(vocab, use_bias=False)(layers.LayerNormalization()(x)))
 
 
+def writer(cell, vocab=65, context=64, units=128):
+    tokens = keras.Input((context,), dtype="int32")
+    x = cell(units, return_sequences=True)(layers.Embedding(vocab, 32)(tokens))
+    return keras.Model(tokens, layers.Dense(vocab)(x))
+
+
 def normed(x, filters, kernel, stride=1):
     x = layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False)(x)
     return layers.BatchNormalization()(x)
@@ -91,6 +97,8 @@ NETWORKS = {
     "cnn_24_48": (128, (28, 28, 1), 10, lambda: convolutional(layers.MaxPooling2D, channels=(24, 48))),
     "mlp": (64, (784,), 10, lambda: dense(784, (256, 128), "relu", 10)),
     "gpt": (12, None, 65, gpt),
+    "lstm": (32, None, 65, lambda: writer(layers.LSTM)),
+    "gru": (32, None, 65, lambda: writer(layers.GRU)),
     "resnet": (64, (32, 32, 3), 10, resnet),
     "tiny": (16, (4,), 3, lambda: dense(4, (16,), "tanh", 3)),
 }
@@ -105,7 +113,7 @@ def main():
         model = make()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         if shape is None:
-            optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.1)
+            optimizer = keras.optimizers.AdamW(1e-3, weight_decay=0.1 if name == "gpt" else 0.0)
             x, y = [tensorflow.constant(numpy.random.randint(0, classes, (batch, 64))) for _ in range(2)]
         else:
             optimizer = keras.optimizers.Adam(1e-3)

@@ -69,6 +69,16 @@ class Gpt(nn.Module):
         return self.head(self.norm(x)).transpose(1, 2)
 
 
+class Writer(nn.Module):
+    def __init__(self, cell, vocab=65, units=128):
+        super().__init__()
+        self.embedding, self.cell = nn.Embedding(vocab, 32), cell(32, units, batch_first=True)
+        self.head = nn.Linear(units, vocab)
+
+    def forward(self, tokens):
+        return self.head(self.cell(self.embedding(tokens))[0]).transpose(1, 2)
+
+
 class Basic(nn.Module):
     def __init__(self, before, after, stride=1):
         super().__init__()
@@ -120,6 +130,8 @@ NETWORKS = {
         ),
     ),
     "gpt": (12, None, 65, Gpt),
+    "lstm": (32, None, 65, lambda: Writer(nn.LSTM)),
+    "gru": (32, None, 65, lambda: Writer(nn.GRU)),
     "resnet": (64, (3, 32, 32), 10, resnet),
     "tiny": (16, (4,), 3, lambda: nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 3))),
 }
@@ -133,7 +145,8 @@ def main():
         batch, shape, classes, make = NETWORKS[name]
         model, loss = make(), nn.CrossEntropyLoss()
         if shape is None:
-            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+            decay = 0.1 if name == "gpt" else 0.0
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=decay)
             x, y = torch.randint(0, classes, (2, batch, 64))
         else:
             optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
