@@ -118,7 +118,18 @@ impl<'a> Checker<'a> {
                 .help("`cast(x, bound: n)` makes an index of floats");
             return Err(self.report(problem));
         }
-        self.op("gather", &[table, index], Attrs::none())
+        let dtype = self.ty(table).dtype;
+        let table = self.as_numbers(table)?;
+        let rows = self.op("gather", &[table, index], Attrs::none())?;
+        self.index_again(dtype, rows)
+    }
+
+    /// Elements taken from a tensor of this type, as an index again if they were one.
+    pub fn index_again(&mut self, dtype: DType, taken: NodeId) -> Eval<NodeId> {
+        match dtype {
+            DType::Index(bound) => self.op("cast", &[taken], Attrs::none().int("bound", bound as i64)),
+            DType::F32 | DType::Bool => Ok(taken),
+        }
     }
 
     /// A place along an axis; negative numbers count from the end.

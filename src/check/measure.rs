@@ -6,7 +6,7 @@ use super::stage::{Frameworks, Parts, scopes_of};
 use super::value::{Eval, Reported, Value};
 use crate::base::{Span, limits};
 use crate::ir::experiment::{Every, InputField, Length, Measure, SplitRef};
-use crate::ir::{Computation, Graph, Kernel, NodeId};
+use crate::ir::{Computation, Graph, Kernel, Level, NodeId};
 use crate::syntax::ast::{self, Expr, ExprKind, TrainStatement, Unit};
 
 impl<'a> Checker<'a> {
@@ -109,12 +109,13 @@ impl<'a> Checker<'a> {
             })
         });
         let node = node?;
-        if state.inputs.is_empty() {
+        // What a generator makes of random numbers reads no field, and still each row counts.
+        if state.b.graph.iter().all(|(_, node)| node.level == Level::Once) {
             return self.error_at(
                 place,
                 "no-effect",
                 "this measurement does not depend on the data",
-                "it reads no field",
+                "it reads no field and draws no random number for each example",
             );
         }
         let computation = Computation {

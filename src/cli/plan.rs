@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{CodeArgs, Outcome, SpecArgs, Stopped, terminal};
 use crate::base::{Exit, Sources};
 use crate::ir::experiment::{Experiment, ModelGraph, Stage};
-use crate::ir::plan::Work;
+use crate::ir::plan::{Phase, Work};
+use crate::passes::plan::show;
 use crate::train::cost::{self, Flops, LayerCost, StageCost};
 use crate::train::run::length_text;
 
@@ -108,6 +109,12 @@ fn show_stage(stage: &Stage, cost: &StageCost, threads: usize) {
             spaced(done as f64),
         ));
     }
+    let tiles = cost.plan.phases.iter().filter(|phase| matches!(phase, Phase::Tiles(_))).count();
+    terminal::line(&format!(
+        "  a batch is cut into {}; {} over the tiles",
+        show::cuts(&cost.plan),
+        if tiles == 1 { "1 pass".to_string() } else { format!("{tiles} passes") },
+    ));
     let plural = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
     terminal::line(&format!("  memory with {plural}:"));
     let m = &cost.memory;

@@ -6,10 +6,11 @@
 pub use super::conv_gradient::{input_gradient, weight_gradient};
 use super::depthwise;
 pub use super::gemm::Epilogue;
-use super::gemm::{Matrix, Product, finish, product};
+use super::gemm::{Matrix, Product, finish};
 use super::isa::Isa;
 use super::scratch::Scratch;
 use super::tile::Tiles;
+use super::windows::reduce;
 
 /// Windows over one example in `[h, w, c]` order. Extents are `[h, w]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,22 +146,26 @@ impl Padding {
         self.extents[0] * self.extents[1] * channels
     }
 
-    /// Copies an input to the middle of a padded image whose border is 0 already.
+    /// Copies an input to the middle of a padded image, with zeros around it.
     ///
     /// # Safety
     /// The input is readable; `to` holds [`Padding::elements`] numbers.
     pub(super) unsafe fn copy(&self, window: &Window, x: *const f32, to: *mut f32) {
-        let [top, left] = window.pad;
-        let rows = window.input[0].min(self.extents[0].saturating_sub(top));
-        let columns = window.input[1].min(self.extents[1].saturating_sub(left));
         let c = window.channels;
-        for row in 0..rows {
-            // SAFETY: `rows` and `columns` are inside of both images.
-            unsafe {
-                let from = x.add(row * window.input[1] * c);
-                let to = to.add(((row + top) * self.extents[1] + left.min(self.extents[1])) * c);
-                std::ptr::copy_nonoverlapping(from, to, columns * c);
+        let [top, left] = [0, 1].map(|d| window.pad[d].min(self.extents[d]));
+        let [rows, columns] =
+            [(0, top), (1, left)].map(|(d, pad)| window.input[d].min(self.extents[d] - pad));
+        let (width, before, inside) = (self.extents[1] * c, left * c, columns * c);
+        // SAFETY: `rows` and `columns` are inside of both images, and lines follow each other.
+        unsafe {
+            to.write_bytes(0, top * width);
+            for row in 0..rows {
+                let line = to.add((top + row) * width);
+                line.write_bytes(0, before);
+                std::ptr::copy_nonoverlapping(x.add(row * window.input[1] * c), line.add(before), inside);
+                line.add(before + inside).write_bytes(0, width - before - inside);
             }
+            to.add((top + rows) * width).write_bytes(0, (self.extents[0] - top - rows) * width);
         }
     }
 }
@@ -226,7 +231,7 @@ pub(super) unsafe fn forward_on(
         let padding = Padding::of(window);
         window_rows(conv, &padding, &mut scratch.rows);
         let padded =
-            padding.copies.then(|| scratch.image.zeros(padding.elements(window.channels)).as_mut_ptr());
+            padding.copies.then(|| scratch.image.take(padding.elements(window.channels)).as_mut_ptr());
         for example in 0..examples {
             let mut image = x.start.add(example * x.stride);
             if let Some(to) = padded {
@@ -249,7 +254,7 @@ pub(super) unsafe fn forward_on(
                     accumulate: false,
                     epilogue: epilogue.from(group * conv.group_out()),
                 };
-                product(Tiles::of(isa), &p, |i| scratch.rows[i]);
+                reduce(Tiles::of(isa), &p, &scratch.rows);
             }
         }
     }

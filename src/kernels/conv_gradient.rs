@@ -1,20 +1,22 @@
-//! The gradients of a convolution: for the input either a convolution of the result's gradient with
-//! turned weights or, tap by tap, sums into the pixels; for the weights one product over all windows of
-//! some examples.
+//! The gradients of a convolution: for the input a convolution of the result's gradient with turned weights,
+//! with a stride one for each class of pixels, or, tap by tap, sums into the pixels; for the weights one product
+//! over all windows of some examples.
 
 use super::conv::{Batch, Conv, Padding, Window, forward_on};
 use super::depthwise;
-use super::gemm::{Epilogue, Product, product};
+use super::gemm::{Epilogue, Product};
+use super::input_classes;
 use super::isa::Isa;
 use super::scratch::{Buffer, Scratch};
 use super::tile::Tiles;
 use super::transpose::transpose;
+use super::windows::reduce;
 
 /// Floats of inputs and results that are worked on at a time, so that they stay in the cache.
 const GROUP_FLOATS: usize = 64 * 1024;
 
 /// How many examples make a group.
-fn group_of(examples: usize, floats_per_example: usize) -> usize {
+pub(super) fn group_of(examples: usize, floats_per_example: usize) -> usize {
     (GROUP_FLOATS / floats_per_example.max(1)).clamp(1, examples.max(1))
 }
 
@@ -56,6 +58,9 @@ pub(super) unsafe fn input_gradient_on(
         let turned = turn_weights(conv, w, mirror.is_some(), &mut weights);
         match mirror {
             Some(mirror) => forward_on(isa, &mirror, examples, g, turned, dx, Epilogue::default(), scratch),
+            None if input_classes::pays(conv) => {
+                input_classes::gradient(isa, conv, examples, g, turned, dx, scratch);
+            }
             None => scatter_gradient(isa, conv, examples, g, turned, dx, scratch),
         }
         scratch.weights = weights;
@@ -140,7 +145,7 @@ unsafe fn scatter_gradient(
                         accumulate: true,
                         epilogue: Epilogue::default(),
                     };
-                    product(Tiles::of(isa), &p, |i| scratch.rows[i]);
+                    reduce(Tiles::of(isa), &p, &scratch.rows);
                 }
             }
         }
@@ -208,7 +213,7 @@ pub(super) unsafe fn weight_gradient_on(
         let padding = Padding::of(window);
         let floats = padding.elements(window.channels);
         let size = group_of(examples, floats + conv.output_elements());
-        let padded = padding.copies.then(|| scratch.image.zeros(size * floats).as_mut_ptr());
+        let padded = padding.copies.then(|| scratch.image.take(size * floats).as_mut_ptr());
         weight_rows(conv, &padding, &mut scratch.rows);
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
@@ -234,7 +239,7 @@ pub(super) unsafe fn weight_gradient_on(
                     accumulate: true,
                     epilogue: Epilogue::default(),
                 };
-                product(Tiles::of(isa), &p, |i| scratch.rows[i]);
+                reduce(Tiles::of(isa), &p, &scratch.rows);
             }
         }
     }

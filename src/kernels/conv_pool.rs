@@ -378,7 +378,7 @@ pub(super) unsafe fn forward_on(
     // SAFETY: windows and taps stay inside of the image that `Padding` describes.
     unsafe {
         let elements = padding.elements(conv.window.channels);
-        let padded = padding.copies.then(|| scratch.image.zeros(elements).as_mut_ptr());
+        let padded = padding.copies.then(|| scratch.image.take(elements).as_mut_ptr());
         for example in 0..examples {
             let mut image = x.start.add(example * x.stride);
             if let Some(to) = padded {

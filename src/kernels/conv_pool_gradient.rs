@@ -69,7 +69,7 @@ pub(super) unsafe fn weight_gradient_on(
     // SAFETY: windows and taps stay inside of the image that `Padding` describes.
     unsafe {
         let bias = total.add(weights);
-        let padded = padding.copies.then(|| scratch.image.zeros(floats).as_mut_ptr());
+        let padded = padding.copies.then(|| scratch.image.take(floats).as_mut_ptr());
         for example in 0..examples {
             let mut image = x.start.add(example * x.stride);
             if let Some(to) = padded {

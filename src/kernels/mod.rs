@@ -9,6 +9,7 @@ pub mod conv_pool;
 mod conv_pool_gradient;
 mod depthwise;
 pub mod gemm;
+mod input_classes;
 pub mod isa;
 mod patch;
 pub mod peak;
@@ -23,6 +24,7 @@ mod simd_x86;
 pub mod tile;
 pub mod transpose;
 pub mod vecmath;
+mod windows;
 pub mod winograd;
 
 pub use scratch::Scratch;

@@ -31,7 +31,7 @@ impl Epilogue {
 }
 
 /// The most rows of any tile.
-pub const MAX_ROWS: usize = 12;
+pub const MAX_ROWS: usize = 16;
 
 /// What a tile computes: `c[i][j] (+)= sum over taps (ta, tb), k of a[i][ta + k * a_step] * b[tb + k * b_step + j]`.
 /// Offsets are in elements.
@@ -132,6 +132,94 @@ unsafe fn run<V: Vector, const MR: usize, const NV: usize, const FULL: bool>(t: 
     }
 }
 
+/// [`run`] for one vector of columns and rows of A that all stand as far apart as the first two: next to each other
+/// if NEIGHBOURS. Where every row has an address of its own, there are more than a processor has registers for, and
+/// the tile is bound by reading them.
+///
+/// # Safety
+/// As for [`run`]; there are at least two rows.
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // the indices name registers
+unsafe fn run_even<V: Vector, const MR: usize, const NEIGHBOURS: bool, const FULL: bool>(t: &Tile) {
+    // SAFETY: all addresses are those of the description; the vector is masked unless full.
+    unsafe {
+        let mask = V::mask(t.columns);
+        let load = |p: *const f32| if FULL { V::load(p) } else { V::load_masked(p, mask) };
+        let mut sums = [V::zero(); MR];
+        if t.accumulate {
+            for i in 0..MR {
+                sums[i] = load(t.c.offset(t.c_rows[i]));
+            }
+        }
+        // In bytes. Sums of a base and 1, 2, 4 or 8 times a register are addresses that cost nothing.
+        let apart = if NEIGHBOURS { 4 } else { 4 * (t.a_rows[1] - t.a_rows[0]) };
+        let [three, five, seven] = [3 * apart, 5 * apart, 7 * apart];
+        for &(a, b) in t.taps {
+            let mut a = t.a.wrapping_offset(t.a_rows[0] + a).cast::<u8>();
+            let mut b = t.b.wrapping_offset(b);
+            for _ in 0..t.k {
+                let columns = load(b);
+                let near = if NEIGHBOURS { a } else { somewhere(a) };
+                let far = near.wrapping_offset(8 * apart);
+                let far = if NEIGHBOURS { far } else { somewhere(far) };
+                let distances = [0, apart, 2 * apart, three, 4 * apart, five, 2 * three, seven];
+                let row = |base: *const u8, i: usize| base.wrapping_offset(distances[i % 8]).cast::<f32>();
+                for i in 0..MR.min(8) {
+                    sums[i] = V::splat(*row(near, i)).fma(columns, sums[i]);
+                }
+                for i in 8..MR {
+                    sums[i] = V::splat(*row(far, i)).fma(columns, sums[i]);
+                }
+                a = a.wrapping_offset(4 * t.a_step);
+                b = b.wrapping_offset(t.b_step);
+            }
+        }
+        finish_even::<V, MR, FULL>(t, sums, mask);
+    }
+}
+
+/// The same address, of which the compiler then knows nothing: it would keep one for every row of a loop.
+#[allow(clippy::pointers_in_nomem_asm_block)] // nothing is read there
+#[inline(always)]
+fn somewhere(address: *const u8) -> *const u8 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut address = address;
+        // SAFETY: no instruction.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
+        }
+        address
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    address
+}
+
+/// Does the epilogue to one vector of columns and stores it.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // the indices name registers
+unsafe fn finish_even<V: Vector, const MR: usize, const FULL: bool>(t: &Tile, sums: [V; MR], mask: V::Mask) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        let bias = t.epilogue.bias.map(|p| if FULL { V::load(p) } else { V::load_masked(p, mask) });
+        for i in 0..MR {
+            let mut sum = sums[i];
+            if let Some(bias) = bias {
+                sum = sum.add(bias);
+            }
+            if t.epilogue.relu {
+                let zero = V::zero();
+                sum = V::select(zero.greater(sum), zero, sum);
+            }
+            let c = t.c.offset(t.c_rows[i]);
+            if FULL { sum.store(c) } else { sum.store_masked(c, mask) }
+        }
+    }
+}
+
 /// A compiled tile.
 pub type TileFn = unsafe fn(&Tile);
 
@@ -153,6 +241,9 @@ pub struct Tiles {
     pub lanes: usize,
     /// By number of vectors less one: the variants, by ascending number of rows.
     pub by_vectors: &'static [&'static [Variant]],
+    /// For one vector and rows of A at one distance: the variants of 2 rows, 3 rows and so on, for any distance and
+    /// for neighbours. Empty where the others are as fast.
+    pub even: [&'static [Variant]; 2],
 }
 
 unsafe fn portable<const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
@@ -174,6 +265,23 @@ unsafe fn avx512<const MR: usize, const NV: usize, const FULL: bool>(t: &Tile) {
     unsafe { run::<Wide512, MR, NV, FULL>(t) }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+unsafe fn avx512_even<const MR: usize, const NEIGHBOURS: bool, const FULL: bool>(t: &Tile) {
+    // SAFETY: the caller's contract is the same, and the features are there.
+    unsafe { run_even::<Wide512, MR, NEIGHBOURS, FULL>(t) }
+}
+
+macro_rules! even {
+    ($tile:ident, $neighbours:literal: $($rows:literal)*) => {
+        &[$(Variant {
+            rows: $rows,
+            full: $tile::<$rows, $neighbours, true>,
+            masked: $tile::<$rows, $neighbours, false>,
+        }),*]
+    };
+}
+
 macro_rules! variants {
     ($tile:ident, $vectors:literal: $($rows:literal)*) => {
         &[$(Variant {
@@ -184,12 +292,18 @@ macro_rules! variants {
     };
 }
 
-static PORTABLE: Tiles =
-    Tiles { lanes: 8, by_vectors: &[variants!(portable, 1: 1 2 4), variants!(portable, 2: 1 2 4)] };
+static PORTABLE: Tiles = Tiles {
+    lanes: 8,
+    by_vectors: &[variants!(portable, 1: 1 2 4), variants!(portable, 2: 1 2 4)],
+    even: [&[], &[]],
+};
 
 #[cfg(target_arch = "x86_64")]
-static AVX2: Tiles =
-    Tiles { lanes: 8, by_vectors: &[variants!(avx2, 1: 1 2 4 6 8 12), variants!(avx2, 2: 1 2 3 4 5 6)] };
+static AVX2: Tiles = Tiles {
+    lanes: 8,
+    by_vectors: &[variants!(avx2, 1: 1 2 4 6 8 12), variants!(avx2, 2: 1 2 3 4 5 6)],
+    even: [&[], &[]],
+};
 
 #[cfg(target_arch = "x86_64")]
 static AVX512: Tiles = Tiles {
@@ -199,6 +313,10 @@ static AVX512: Tiles = Tiles {
         variants!(avx512, 2: 1 2 4 6 8 10 11 12),
         variants!(avx512, 3: 1 2 4 6 7 8),
         variants!(avx512, 4: 1 2 3 4 5 6),
+    ],
+    even: [
+        even!(avx512_even, false: 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
+        even!(avx512_even, true: 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16),
     ],
 };
 

@@ -288,7 +288,7 @@ pub(super) unsafe fn forward_on(
     let mut tiles = std::mem::take(&mut scratch.rows);
     // SAFETY: tiles stay inside of the image that `Padding` describes, and planes are large enough.
     unsafe {
-        let padded = padding.copies.then(|| scratch.image.zeros(floats).as_mut_ptr());
+        let padded = padding.copies.then(|| scratch.image.take(floats).as_mut_ptr());
         for example in 0..examples {
             let mut image = x.start.add(example * x.stride);
             if let Some(to) = padded {

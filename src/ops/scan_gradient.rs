@@ -220,7 +220,7 @@ impl Step {
                     found.push((input, Found::Stack(place(&mut body.rows, gradient))));
                 } else {
                     let mut parts = Vec::new();
-                    collect(&b, gradient, &mut body.rows, &mut parts);
+                    collect(&mut b, gradient, &mut body.rows, &mut parts);
                     found.push((input, Found::Sums(parts)));
                 }
             }
@@ -249,26 +249,40 @@ fn at_level(b: &mut Builder, like: NodeId, level: Level) -> NodeId {
     if b.graph[zero].level == level { zero } else { super::mul(b, like, zero) }
 }
 
-/// The terms of a gradient; what they are made of gets a place in the rows.
-fn collect(b: &Builder, gradient: NodeId, rows: &mut Vec<NodeId>, parts: &mut Vec<Part>) {
-    let [x, y] = match b.graph[gradient].inputs[..] {
-        [x, y] => [x, y],
-        _ => return parts.push(Part::Whole(place(rows, gradient))),
+/// The parts of a gradient: a product for each of its terms that is one, and the sum of the others. What they are made
+/// of gets a place in the rows.
+fn collect(b: &mut Builder, gradient: NodeId, rows: &mut Vec<NodeId>, parts: &mut Vec<Part>) {
+    let mut found = Vec::new();
+    terms(b, gradient, &mut found);
+    let (products, others): (Vec<NodeId>, Vec<NodeId>) =
+        found.into_iter().partition(|term| matches!(b.graph.kernel(*term), Some(Kernel::Contract(_))));
+    for term in &products {
+        let (Some(Kernel::Contract(spec)), &[x, y]) = (b.graph.kernel(*term), &b.graph[*term].inputs[..])
+        else {
+            continue;
+        };
+        let factor = |rows: &mut Vec<NodeId>, id| match argument_of(&b.graph, id) {
+            Some(index) if index < ROW => Factor::Argument(index),
+            _ => Factor::Row(place(rows, id)),
+        };
+        let factors = [factor(rows, x), factor(rows, y)];
+        parts.push(Part::Product(spec, factors));
+    }
+    let rest = match products.is_empty() {
+        true => Some(gradient),
+        false => others.into_iter().reduce(|sum, term| super::add(b, sum, term)),
     };
-    match b.graph.kernel(gradient) {
-        Some(Kernel::Map(Scalar::Add)) => {
-            collect(b, x, rows, parts);
-            collect(b, y, rows, parts);
+    parts.extend(rest.map(|rest| Part::Whole(place(rows, rest))));
+}
+
+/// What a sum consists of.
+fn terms(b: &Builder, sum: NodeId, found: &mut Vec<NodeId>) {
+    match (b.graph.kernel(sum), &b.graph[sum].inputs[..]) {
+        (Some(Kernel::Map(Scalar::Add)), [x, y]) => {
+            terms(b, *x, found);
+            terms(b, *y, found);
         }
-        Some(Kernel::Contract(spec)) => {
-            let factor = |rows: &mut Vec<NodeId>, id| match argument_of(&b.graph, id) {
-                Some(index) if index < ROW => Factor::Argument(index),
-                _ => Factor::Row(place(rows, id)),
-            };
-            let factors = [factor(rows, x), factor(rows, y)];
-            parts.push(Part::Product(spec, factors));
-        }
-        _ => parts.push(Part::Whole(place(rows, gradient))),
+        _ => found.push(sum),
     }
 }
 

@@ -4,6 +4,8 @@
 //! Kernels that leave operations out are counted by what they do, as in `nnc plan`. Sizes are those of the
 //! networks in `tests/bench`, eight examples a call. `NNC_ISA` chooses the instruction set.
 
+use std::ops::{Deref, DerefMut};
+
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use nnc::kernels::checked::{self, conv_forward, conv_input_gradient, conv_weight_gradient};
@@ -22,14 +24,37 @@ fn main() {
     divan::main();
 }
 
+/// Numbers that start with a line of the cache, as every buffer of a plan does.
+struct Numbers {
+    all: Vec<f32>,
+    first: usize,
+}
+
+impl Deref for Numbers {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.all[self.first..]
+    }
+}
+
+impl DerefMut for Numbers {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.all[self.first..]
+    }
+}
+
 /// Numbers between -1 and 1 without a pattern that a kernel could use.
-fn numbers(count: usize) -> Vec<f32> {
+fn numbers(count: usize) -> Numbers {
     let mut state = 0x2545_F491_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 8) as f32 / 8_388_608.0 - 1.0
     };
-    (0..count).map(|_| next()).collect()
+    let mut all = vec![0.0; count + 16];
+    let first = all.as_ptr().align_offset(64);
+    all[first..].iter_mut().for_each(|x| *x = next());
+    all.truncate(first + count);
+    Numbers { all, first }
 }
 
 fn batch<T>(start: T, stride: usize) -> Batch<T> {
@@ -53,7 +78,7 @@ fn product(bencher: Bencher, name: &str) {
     let found = PRODUCTS.iter().find(|product| product.0 == name);
     let (_, [m, n, k], turn_a, turn_b) = *found.expect("one of them");
 
-    let (a, b, mut c) = (numbers(m * k), numbers(k * n), vec![0.0; m * n]);
+    let (a, b, mut c) = (numbers(m * k), numbers(k * n), numbers(m * n));
     let mut scratch = Scratch::new();
     let stride = |rows: usize, columns: usize, turned| if turned { (1, rows) } else { (columns, 1) };
     let ((ra, ca), (rb, cb)) = (stride(m, k, turn_a), stride(k, n, turn_b));
@@ -77,7 +102,7 @@ fn window(side: usize, channels: usize, kernel: usize, stride: usize) -> Window 
     }
 }
 
-/// Convolutions of the networks by name.
+/// Convolutions of the networks by name; those called `same` have padding, and as many results as stride 1 leaves.
 fn convolution(name: &str) -> Conv {
     let (side, channels, kernel, stride, out_channels) = match name {
         "first 3x3" => (28, 1, 3, 1, 32),
@@ -85,20 +110,43 @@ fn convolution(name: &str) -> Conv {
         "first stride 2" => (28, 1, 3, 2, 32),
         "second stride 2" => (13, 32, 3, 2, 64),
         "second 5x5" => (12, 32, 5, 1, 64),
+        "same 3 to 16" => (32, 3, 3, 1, 16),
+        "same 16" => (32, 16, 3, 1, 16),
+        "same 16 to 32 by 2" => (32, 16, 3, 2, 32),
+        "same 32" => (16, 32, 3, 1, 32),
+        "same 32 to 64 by 2" => (16, 32, 3, 2, 64),
+        "same 64" => (8, 64, 3, 1, 64),
         _ => unreachable!("{name}"),
     };
-    Conv { window: window(side, channels, kernel, stride), out_channels, groups: 1 }
+    let mut window = window(side, channels, kernel, stride);
+    if name.starts_with("same") {
+        window.output = [side / stride; 2];
+        // With a stride of 2 only what lies behind the image is padded.
+        window.pad = [usize::from(stride == 1); 2];
+    }
+    Conv { window, out_channels, groups: 1 }
 }
 
-const CONVOLUTIONS: [&str; 5] =
-    ["first 3x3", "second 3x3", "first stride 2", "second stride 2", "second 5x5"];
+const CONVOLUTIONS: [&str; 11] = [
+    "first 3x3",
+    "second 3x3",
+    "first stride 2",
+    "second stride 2",
+    "second 5x5",
+    "same 3 to 16",
+    "same 16",
+    "same 16 to 32 by 2",
+    "same 32",
+    "same 32 to 64 by 2",
+    "same 64",
+];
 
 /// Operands of a convolution over some examples: `x`, `w`, and one of the result's size.
 struct Operands {
     conv: Conv,
-    x: Vec<f32>,
-    w: Vec<f32>,
-    y: Vec<f32>,
+    x: Numbers,
+    w: Numbers,
+    y: Numbers,
     scratch: Scratch,
 }
 
@@ -154,11 +202,11 @@ fn convolution_weight_gradient(bencher: Bencher, name: &str) {
 }
 
 /// The joined form of a convolution with bias, ReLU and 2x2 maximum.
-fn joined_form(name: &str) -> (ConvPool, Operands, Vec<f32>, Vec<u8>) {
+fn joined_form(name: &str) -> (ConvPool, Operands, Numbers, Vec<u8>) {
     let mut o = Operands::new(name);
     let shape = ConvPool::new(o.conv, [2, 2], true);
     let (mut y, mut which) =
-        (vec![0.0; EXAMPLES * shape.pooled_elements()], vec![0; EXAMPLES * shape.pooled_elements()]);
+        (numbers(EXAMPLES * shape.pooled_elements()), vec![0; EXAMPLES * shape.pooled_elements()]);
     let (sx, sy) = (o.conv.window.input_elements(), shape.pooled_elements());
     let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
     joined::forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);
@@ -218,7 +266,7 @@ fn joined_input_gradient(bencher: Bencher, name: &str) {
 fn pool(bencher: Bencher, name: &str) {
     let w = Window { stride: [2; 2], output: [13; 2], ..window(26, 32, 2, 1) };
     let (sx, sy) = (w.input_elements(), w.windows() * w.channels);
-    let (x, mut y) = (numbers(EXAMPLES * sx), vec![0.0; EXAMPLES * sy]);
+    let (x, mut y) = (numbers(EXAMPLES * sx), numbers(EXAMPLES * sy));
     bencher.counter(BytesCount::new(4 * EXAMPLES * (sx + sy))).bench_local(|| {
         let (x, y) = (batch(&x[..], sx), batch(&mut y[..], sy));
         checked::pool(Isa::current(), &w, name == "sum", EXAMPLES, x, y);
@@ -237,6 +285,6 @@ fn function(bencher: Bencher, name: &str) {
         "rsqrt" => vecmath::rsqrt,
         _ => unreachable!("{name}"),
     };
-    let x: Vec<f32> = numbers(4096).into_iter().map(|x| x + 1.5).collect();
+    let x: Vec<f32> = numbers(4096).iter().map(|x| x + 1.5).collect();
     bencher.counter(ItemsCount::new(x.len())).bench_local(|| x.iter().map(|x| f(*x)).sum::<f32>());
 }

@@ -16,6 +16,8 @@ fn plan_counts_the_parameters_of_the_digits_network() {
     for count in ["320", "18,496", "102,464", "650", "121,930"] {
         assert!(done.out.contains(count), "{count} in\n{}", done.out);
     }
+    let cuts = "a batch is cut into 8 slots, each of 1 tile of 16 examples; 1 pass over the tiles";
+    assert!(done.out.contains(cuts), "{cuts} in\n{}", done.out);
     let done = at_home(&["plan", "models/mnist_cnn.nn", "--json"]).exits(OK);
     let plan = &done.lines()[0];
     let layers = plan["models"][0]["layers"].as_array().expect("a list");

@@ -153,6 +153,10 @@ const VALUES: &[(&str, f64)] = &[
         "take_along(reshape(z + iota(6), [2, 3]), cast(reshape(z + [1, 0, 1], [1, 3]), bound: 2), axis: 0)[0, 2]",
         5.0,
     ),
+    // What is taken from an index is an index.
+    ("one_hot(take_along(argsort(v), argsort(v, descending: true)))[0, 2]", 1.0),
+    ("one_hot(sort(argsort(v), descending: true))[0, 2]", 1.0),
+    ("one_hot(argsort(v)[argsort(v, descending: true)])[0, 2]", 1.0),
     ("scatter_along(v, cast(z + [1, 0, 1], bound: 2), 2)[1]", 5.0),
     (
         "sum(scatter_along(reshape(z + iota(6), [2, 3]), argsort(reshape(z + iota(6), [2, 3]), axis: 0), 2, axis: 0) * reshape([0, 1], [2, 1]))",

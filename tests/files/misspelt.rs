@@ -79,7 +79,8 @@ fn is_free(text: &str, word: &Word, all: &[Word]) -> bool {
     let counter = word.before == "for";
     // A dimension that documents a type.
     let alone = all.iter().filter(|w| w.paragraph == word.paragraph).filter(is).count() == 1;
-    let dimension = alone && matches!(word.before.as_str(), "[" | ",") && matches!(word.after, ',' | ']');
+    let dimension =
+        alone && matches!(word.before.as_str(), "[" | "," | "<") && matches!(word.after, ',' | ']' | '>');
     let referred = all.iter().filter(is).count() > 1;
     (label && !referred) || stage || alias || (alone && counter) || dimension
 }

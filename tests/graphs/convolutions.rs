@@ -1,6 +1,7 @@
 //! Random convolutional networks: convolutions, pools, biases and activations in all orders, with the gradients
 //! of everything, through the interpreter and compiled code. At least a sixth of the networks have a part that
-//! the pass `conv-pool` joins, and as many rows or columns that nothing reads (`region`).
+//! the pass `conv-pool` joins, and as many rows or columns that nothing reads (`region`). A fifth is normalized over
+//! the batch.
 
 use nnc::ir::computation::VariableId;
 use nnc::ir::{Builder, Computation, NodeId};
@@ -52,6 +53,35 @@ impl Network {
         }
     }
 
+    /// Mean 0 and variance 1 over the batch and all pixels, then a factor and a shift for each channel.
+    fn normalized(&mut self, x: NodeId) -> NodeId {
+        let [gamma, beta] = [0, 1].map(|_| self.variable(&[self.b.shape(x)[2]]));
+        let b = &mut self.b;
+        let shape = b.shape(x).clone();
+        let (pixels, channels) = (shape[0] * shape[1], Shape::of(&[shape[2]]));
+        let examples = ops::batch_size(b);
+        let examples = ops::broadcast(b, examples, &channels);
+        let mean = |b: &mut Builder, x: NodeId| {
+            let flat = ops::reshape(b, x, &Shape::of(&[pixels, shape[2]]));
+            let sum = ops::sum(b, flat, &[0]);
+            let own = ops::scale(b, sum, 1.0 / pixels as f64);
+            let total = ops::batch_sum(b, own);
+            ops::div(b, total, examples)
+        };
+        let average = mean(b, x);
+        let average = ops::broadcast(b, average, &shape);
+        let centred = ops::sub(b, x, average);
+        let squares = ops::square(b, centred);
+        let variance = mean(b, squares);
+        let variance = ops::offset(b, variance, 0.1);
+        let root = ops::rsqrt(b, variance);
+        let factor = ops::mul(b, gamma, root);
+        let factor = ops::broadcast(b, factor, &shape);
+        let scaled = ops::mul(b, centred, factor);
+        let beta = ops::broadcast(b, beta, &shape);
+        ops::add(b, scaled, beta)
+    }
+
     fn activation(&mut self, x: NodeId) -> NodeId {
         match self.random.below(7) {
             0 => ops::tanh(&mut self.b, x),
@@ -88,6 +118,9 @@ impl Network {
         let mut x = image;
         for _ in 0..1 + seed % 2 {
             x = network.convolution(x);
+            if seed % 5 == 4 {
+                x = network.normalized(x);
+            }
             if network.random.below(2) == 0 {
                 x = network.activation(x);
                 x = network.pool(x);
@@ -120,6 +153,16 @@ fn batch(seed: u64) -> usize {
 
 const NETWORKS: u64 = 120;
 
+/// How many sums over the batch, one after the other, the results need.
+fn sums_in_a_row(c: &Computation) -> usize {
+    let mut sums: Vec<usize> = Vec::new();
+    for (_, node) in c.graph.iter() {
+        let before = node.inputs.iter().map(|input| sums[input.index()]).max().unwrap_or(0);
+        sums.push(before + usize::from(node.op.name == "batch_sum"));
+    }
+    c.roots().map(|root| sums[root.index()]).max().unwrap_or(0)
+}
+
 #[test]
 fn compiled_networks_agree_with_the_interpreter() {
     for seed in 0..NETWORKS {
@@ -147,7 +190,7 @@ fn compiled_networks_agree_with_the_interpreter() {
 
 #[test]
 fn passes_keep_the_values_of_networks_and_join_many() {
-    let (mut joined, mut clipped, mut smaller) = (0, 0, 0);
+    let (mut joined, mut clipped, mut smaller, mut sooner) = (0, 0, 0, 0);
     for seed in 0..NETWORKS {
         let before = Network::draw(seed);
         let sample = Sample::draw(&before.graph, batch(seed), seed);
@@ -157,11 +200,16 @@ fn passes_keep_the_values_of_networks_and_join_many() {
             node.attrs.get("high").is_some() && node.attrs.get_ints("high").iter().any(|high| *high < 0)
         };
         smaller += u64::from(after.graph.iter().any(cut));
+        sooner += u64::from(sums_in_a_row(&after) < sums_in_a_row(&before));
         let forward = || after.graph.iter().filter(|(_, node)| node.op.name == "conv_pool2d");
         joined += u64::from(forward().next().is_some());
         clipped += u64::from(forward().any(|(_, node)| node.attrs.get_bool("relu")));
     }
     assert!(smaller > NETWORKS / 6, "only {smaller} of {NETWORKS} networks have rows that nothing reads");
+    assert!(
+        sooner > NETWORKS / 10,
+        "only {sooner} of {NETWORKS} networks wait for fewer sums over the batch"
+    );
     assert!(joined > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
     assert!(clipped > NETWORKS / 12, "only {clipped} of {NETWORKS} networks have one with a ReLU");
 }

@@ -9,5 +9,6 @@ mod interp;
 mod passes;
 mod properties;
 mod random;
+mod sums;
 mod text;
 mod verify;

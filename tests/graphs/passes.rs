@@ -14,7 +14,7 @@ fn read(text: &str) -> Computation {
 }
 
 /// Runs one pass over a graph whose last node is its result; returns both texts.
-fn shown(pass: &str, text: &str) -> String {
+pub fn shown(pass: &str, text: &str) -> String {
     let mut before = read(text);
     if before.outputs.is_empty() {
         before.outputs.push(("result".into(), NodeId(before.graph.len() as u32 - 1)));
@@ -31,7 +31,7 @@ const LEAVES: &str = "%0 = input {index: 0} : each f32[3, 4]
 ";
 
 /// `LEAVES` and these lines through `simplify`.
-fn simplified(lines: &str) -> String {
+pub fn simplified(lines: &str) -> String {
     shown("simplify", &format!("{LEAVES}{lines}"))
 }
 

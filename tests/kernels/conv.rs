@@ -216,6 +216,30 @@ fn channels_around_every_edge() {
     }
 }
 
+/// Rows of A at one distance, in tiles of 2 to 16 rows, with one vector of columns.
+#[test]
+fn few_channels_and_rows_of_any_length() {
+    let mut scratch = Scratch::new();
+    for width in [3, 15, 17, 18, 31, 33, 37] {
+        for (channels, out_channels) in [(1, 16), (3, 5), (16, 16), (20, 11), (16, 3)] {
+            for stride in [1, 2] {
+                let case = Case {
+                    input: [4, width],
+                    kernel: [3, 3],
+                    stride: [1, stride],
+                    dilation: [1, 1],
+                    pad: [1, 1],
+                    after: [1, 1],
+                    channels,
+                    out_channels,
+                    groups: 1,
+                };
+                check(&case, 2, &mut scratch);
+            }
+        }
+    }
+}
+
 #[test]
 fn the_layers_of_a_digit_classifier_and_of_a_residual_network() {
     let mut scratch = Scratch::new();

@@ -20,8 +20,28 @@ fn models() -> Vec<PathBuf> {
     paths
 }
 
+/// Smaller sizes for the reference evaluator, which takes its time.
+const SMALL: &[(&str, &[(&str, &str)])] = &[
+    ("char_gpt", &[("context", "6"), ("dim", "8"), ("depth", "1")]),
+    ("char_lstm", &[("context", "6")]),
+    ("char_gru", &[("context", "6")]),
+    ("own_cell", &[("context", "6")]),
+    ("seq2seq", &[("dim", "8")]),
+];
+
+fn small(path: &Path) -> nnc::check::Checked {
+    let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    let settings = SMALL.iter().filter(|(model, _)| *model == name).flat_map(|(_, settings)| *settings);
+    let set = settings.map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    checked_with(path, CheckOptions { set, ..CheckOptions::default() })
+}
+
 fn checked(path: &Path) -> nnc::check::Checked {
-    let checked = nnc::check::check(path, &CheckOptions::default());
+    checked_with(path, CheckOptions::default())
+}
+
+fn checked_with(path: &Path, options: CheckOptions) -> nnc::check::Checked {
+    let checked = nnc::check::check(path, &options);
     let shown: Vec<String> = checked.diagnostics.iter().map(|d| d.render(&checked.sources, false)).collect();
     assert!(checked.diagnostics.is_empty(), "{}:\n{}", path.display(), shown.concat());
     checked
@@ -29,6 +49,34 @@ fn checked(path: &Path) -> nnc::check::Checked {
 
 const COMPILED: MachineOptions =
     MachineOptions { threads: 2, interpret: false, optimize: true, off: Off::NONE };
+
+/// `cargo bench --bench zoo` writes both.
+#[test]
+fn every_model_has_its_row_in_the_page() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(top.join("docs/MODELS.md")).expect("the page");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| [")).collect();
+    let models = models();
+    assert_eq!(rows.len(), models.len(), "rows in docs/MODELS.md, and models");
+    for path in models {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let start = format!("| [{name}](../models/{name}.nn) | ");
+        let row =
+            rows.iter().find(|row| row.starts_with(&start)).unwrap_or_else(|| panic!("no row: {start}"));
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let text = std::fs::read_to_string(&path).expect("a model");
+        let reached = text.lines().find_map(|line| line.strip_prefix("# Reached: ")).expect("its figures");
+        assert_eq!(cells[4], reached, "{name}");
+        let parameters: usize = cells[2].replace(',', "").parse().expect("a number of parameters");
+        let checked = checked(&path);
+        let experiment = checked.experiment.as_ref().expect("no errors, so an experiment");
+        let steps: u64 = experiment.stages.iter().map(|stage| stage.total_steps).sum();
+        assert_eq!(cells[3].replace(',', ""), steps.to_string(), "steps of {name}");
+        let trained: usize =
+            experiment.models.iter().map(|model| cost::parameters_under(experiment, &model.name)).sum();
+        assert_eq!(parameters, trained, "parameters of {name}");
+    }
+}
 
 #[test]
 fn every_model_is_checked_planned_and_trained() {
@@ -71,7 +119,7 @@ fn every_model_is_checked_planned_and_trained() {
 fn every_model_has_right_gradients() {
     let machine = MachineOptions { interpret: true, ..COMPILED };
     for path in models() {
-        let checked = checked(&path);
+        let checked = small(&path);
         let experiment = checked.experiment.as_ref().expect("no errors, so an experiment");
         let variables = driver::variables(experiment, &machine, None).expect("first values");
         for index in 0..experiment.stages.len() {

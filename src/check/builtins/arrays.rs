@@ -202,7 +202,7 @@ fn broadcast_to<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 }
 
 fn gather<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
-    let (table, index) = (args.numbers(c, "table")?, args.tensor(c, "index")?);
+    let (table, index) = (args.tensor(c, "table")?, args.tensor(c, "index")?);
     c.gather_rows(table, index).map(Value::Tensor)
 }
 

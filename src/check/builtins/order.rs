@@ -50,8 +50,10 @@ fn argsort<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
 }
 
 fn sort<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let dtype = args.tensor(c, "x").map(|x| c.ty(x).dtype)?;
     let (x, index, axis) = order(c, args)?;
-    take(c, x, index, axis).map(Value::Tensor)
+    let sorted = take(c, x, index, axis)?;
+    c.index_again(dtype, sorted).map(Value::Tensor)
 }
 
 fn cumsum<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
@@ -135,10 +137,12 @@ fn index_like<'a>(
 }
 
 fn take_along<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
+    let dtype = args.tensor(c, "x").map(|x| c.ty(x).dtype)?;
     let (x, axis) = line(c, args, "x")?;
     let n = c.shape(x)[axis];
     let index = index_like(c, args, x, Some(axis), n)?;
-    take(c, x, index, axis).map(Value::Tensor)
+    let taken = take(c, x, index, axis)?;
+    c.index_again(dtype, taken).map(Value::Tensor)
 }
 
 fn scatter_along<'a>(c: &mut Checker<'a>, args: &Args<'a>) -> Eval<Value<'a>> {
@@ -181,7 +185,7 @@ pub static TABLE: &[Builtin] = &[
     ),
     Builtin::new(
         "take_along(x, index, axis = -1)",
-        "The elements of `x` that an index names along an axis: `take_along(x, argsort(x))` is `sort(x)`.\n\nThe index has the shape of `x` but for that axis.",
+        "The elements of `x` that an index names along an axis: `take_along(x, argsort(x))` is `sort(x)`.\n\nThe index has the shape of `x` but for that axis. Elements of an index stay one.",
         take_along,
     ),
     Builtin::new(

@@ -1,7 +1,7 @@
 //! Places in memory: every buffer gets an offset in its arena; values of a tile share memory where their
 //! lives do not overlap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::merge::{reads, writes};
 use crate::ir::plan::{ARENAS, Arena, Buffer, BufferId, Load, Phase, PlannedKernel, Work, WriteMode};
@@ -65,6 +65,19 @@ pub fn place(
         }
     }
     ends
+}
+
+/// Of what is kept for all examples, the bytes of one example that the phase which touches most of it touches.
+pub fn kept(kernels: &[PlannedKernel], phases: &[Phase], buffers: &[Buffer]) -> usize {
+    let touched = |phase: &Phase| {
+        let Phase::Tiles(order) = phase else { return 0 };
+        let kernels = order.iter().map(|k| &kernels[k.0 as usize]);
+        let touched: BTreeSet<BufferId> =
+            kernels.flat_map(|k| reads(k).into_iter().chain(writes(k))).collect();
+        let buffers = touched.iter().map(|b| &buffers[b.0 as usize]);
+        buffers.filter(|b| b.arena == Arena::Batch).map(|b| b.ty.shape.elements() * 4).sum()
+    };
+    phases.iter().map(touched).max().unwrap_or(0)
 }
 
 /// First fit over the lives of a phase's tile buffers; the end of the highest one.

@@ -81,14 +81,14 @@ pub fn plan(
         .chain(output_buffers)
         .chain(copies.iter().map(|(from, _)| *from))
         .collect();
-    let mut place = |tile| {
-        let sizes = memory::Sizes { batch: options.batch, tile };
-        memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host)
-    };
-    let one = place(1);
-    let (example_bytes, partial) = (one[Arena::Tile as usize], one[Arena::Slots as usize]);
+    let sizes = memory::Sizes { batch: options.batch, tile: 1 };
+    let one = memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host);
+    let partial = one[Arena::Slots as usize];
+    let example_bytes = one[Arena::Tile as usize] + memory::kept(&kernels, &schedule.phases, &buffers);
     let cuts = tiles::choose(&kernels, &schedule.phases, example_bytes, partial, options);
-    let mut arena_bytes = place(cuts.tile);
+    let sizes = memory::Sizes { batch: options.batch, tile: cuts.tile };
+    let mut arena_bytes =
+        memory::place(&kernels, &schedule.phases, &mut buffers, &sizes, options.fuse, &host);
     let (offsets, end) = variable_layout(variables);
     arena_bytes[Arena::Variables as usize] = end;
     for (variable, buffer) in &bound {

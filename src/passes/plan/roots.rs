@@ -96,9 +96,7 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
                 }
             }
             Kernel::View(_) | Kernel::Iota(_) => {
-                let repeated_once =
-                    !lowered.each(id) && read_by_examples(lowered, id) && is_computed(lowered, id);
-                if wanted || must_store[i] || !fuse || repeated_once {
+                if wanted || must_store[i] || !fuse {
                     Storage::Stored
                 } else {
                     Storage::Virtual
@@ -205,15 +203,6 @@ fn store_behind_views(lowered: &Lowered, id: NodeId, must_store: &mut [bool]) {
     must_store[id.index()] = true;
 }
 
-/// Whether a node is more than a rearranged source.
-fn is_computed(lowered: &Lowered, id: NodeId) -> bool {
-    match lowered.kernel(id) {
-        Kernel::View(_) | Kernel::Reshape => is_computed(lowered, lowered.inputs(id)[0]),
-        Kernel::Map(_) => true,
-        _ => false,
-    }
-}
-
 /// Whether a per-example kernel reads this whole-batch value, directly or through views.
 fn read_by_examples(lowered: &Lowered, id: NodeId) -> bool {
     lowered.users[id.index()].iter().any(|user| {
@@ -241,6 +230,8 @@ fn weights(lowered: &Lowered) -> Vec<usize> {
     let mut weights = vec![0usize; lowered.kernels.len()];
     for id in lowered.computation.graph.ids() {
         weights[id.index()] = match lowered.kernel(id) {
+            // Stored in any case.
+            Kernel::Map(_) if !lowered.each(id) && read_by_examples(lowered, id) => 0,
             Kernel::Map(scalar) => {
                 let own = if is_cheap(*scalar) { 1 } else { 10 };
                 lowered.inputs(id).iter().map(|input| weights[input.index()]).fold(own, usize::saturating_add)

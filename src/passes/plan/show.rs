@@ -35,17 +35,20 @@ pub fn fused(plan: &Plan) -> String {
     out
 }
 
-/// Phases, cuts and memory.
-pub fn plan(plan: &Plan) -> String {
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "batch of {}: {}, each of {} of {}",
-        plan.batch,
+/// How a full batch is cut.
+pub fn cuts(plan: &Plan) -> String {
+    format!(
+        "{}, each of {} of {}",
         counted(plan.slots, "slot"),
         counted(plan.tiles_per_slot, "tile"),
         counted(plan.tile, "example")
-    );
+    )
+}
+
+/// Phases, cuts and memory.
+pub fn plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "batch of {}: {}", plan.batch, cuts(plan));
     let _ = writeln!(out, "memory in bytes:");
     let arenas = [
         (Arena::Variables, "variables", "parameters and states"),

@@ -25,14 +25,15 @@ const TILE: usize = 32;
 /// Examples that a tile with a loop over steps has at least, where the batch has them: they are the rows of the
 /// products of a step, and with fewer the weights are read for too little work.
 const LOOP_TILE: usize = 16;
-/// Bytes that the values of a tile take at most, so that they stay in a core's caches.
-const TILE_BYTES: usize = 3 << 20;
+/// Bytes that the values of a tile take at most, so that they stay in a core's own caches: those that live in a
+/// phase, and what a phase reads and writes of those that live longer.
+const TILE_BYTES: usize = 2 << 20;
 /// Examples in a tile where already one does not fit: few tiles then, for each adds to the partial sums once.
 const LARGE: usize = 4;
 
 /// Chooses the number of slots that makes the estimated step the shortest: work divided over the slots,
-/// against the partial sums and the handover that each slot brings. `example_bytes` is what the values of a
-/// tile of one example take, `partial` the bytes of a slot's sums.
+/// against the partial sums and the handover that each slot brings. `example_bytes` is what a phase works on for one
+/// example, `partial` the bytes of a slot's sums.
 pub fn choose(
     kernels: &[PlannedKernel],
     phases: &[Phase],

@@ -9,6 +9,8 @@ use crate::ir::{Graph, NodeId};
 pub struct Facts {
     kernels: Vec<Option<Kernel>>,
     known: Vec<Option<f64>>,
+    /// How many sums over the batch follow each other before it is there.
+    sums: Vec<usize>,
 }
 
 impl Facts {
@@ -28,6 +30,9 @@ impl Facts {
                 }
                 _ => None,
             };
+            let before = graph[id].inputs.iter().map(|input| self.sums[input.index()]).max();
+            let own = usize::from(kernel == Some(Kernel::BatchSum));
+            self.sums.push(before.unwrap_or(0) + own);
             self.kernels.push(kernel);
             self.known.push(known);
         }
@@ -44,6 +49,11 @@ impl Facts {
             Some(Kernel::View(view)) => Some(view),
             _ => None,
         }
+    }
+
+    /// How many sums over the batch, one after the other, a value needs.
+    pub fn sums_before(&self, id: NodeId) -> usize {
+        self.sums[id.index()]
     }
 
     /// The number that all elements of a node are, if it is known.

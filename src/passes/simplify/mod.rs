@@ -1,14 +1,17 @@
 //! Algebra that keeps values: each rule replaces one node by something simpler of the same type and level.
 //!
 //! [`RULES`] is the table. What counts as the same value: equal numbers for all finite inputs, where a zero
-//! may change its sign and sums may be taken in another order. Nothing is folded that could hide an infinity
-//! or a NaN: `x * 0` and `x - x` stay.
+//! may change its sign and sums may be taken in another order or about another mean. Nothing is folded that could
+//! hide an infinity or a NaN: `x * 0` and `x - x` stay.
 
 mod arithmetic;
 mod facts;
 mod folding;
+mod pads;
 mod pooling;
 mod reductions;
+mod spread;
+mod sums;
 mod views;
 
 use super::{Pass, rewrite};
@@ -46,6 +49,18 @@ static RULES: &[Rule] = &[
     Rule { name: "leading", help: "a repeat adds leading axes itself", apply: views::leading },
     Rule { name: "hoist", help: "f(repeat x, repeat y) = repeat f(x, y)", apply: views::hoist },
     Rule { name: "repeated", help: "the sum of n equal terms is n times one", apply: reductions::repeated },
+    Rule { name: "merged", help: "sums over merged axes are sums over the axes", apply: reductions::merged },
+    Rule {
+        name: "spread",
+        help: "squares about the batch's mean by way of each example's",
+        apply: spread::spread,
+    },
+    Rule { name: "apart", help: "the sum of c x + y over the batch, part by part", apply: sums::apart },
+    Rule {
+        name: "parted",
+        help: "the batch's sum of two products is that of each, which the product takes itself",
+        apply: reductions::parted,
+    },
     Rule { name: "pool", help: "pool(f(x)) = f(pool(x)) for a ReLU or a bias f", apply: pooling::forward },
     Rule {
         name: "pool-gradient",
@@ -58,6 +73,7 @@ static RULES: &[Rule] = &[
         help: "the sum of a pool's gradient is that of its input",
         apply: pooling::total,
     },
+    Rule { name: "beside", help: "parts side by side in zeros are a concatenation", apply: pads::beside },
     Rule { name: "single", help: "a reduction over extents of 1 is a reshape", apply: reductions::single },
 ];
 

@@ -1,0 +1,132 @@
+//! The product under convolutions: many rows of A and C that are given one by one, few columns, sums over taps.
+//!
+//! Loops from the outside: columns that fit a register tile, steps of k whose part of B stays in the nearest cache,
+//! rows. Each element is one chain of fused multiply-adds in the order of taps and steps, so bits do not depend on
+//! how any of this is cut.
+
+use super::gemm::{Epilogue, Product, share};
+use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
+
+/// Floats of B that are read again and again: half of a nearest cache of 48 KB, so that rows of A find room.
+const PANEL: usize = 6 * 1024;
+
+/// Rows in a tile with one vector of columns. (Of 16 operands 16 are read from memory besides B's one.)
+const EVEN_ROWS: usize = 16;
+
+/// Computes a product; `rows` are the offsets of each row in A and in C. `p.m` does not count. Without taps or steps
+/// nothing is done.
+///
+/// # Safety
+/// Every address the description names is readable, in C writable; C overlaps neither A nor B, and its rows do not
+/// overlap each other.
+pub(super) unsafe fn reduce(tiles: &Tiles, p: &Product, rows: &[(isize, isize)]) {
+    if rows.is_empty() || p.taps.is_empty() || p.n == 0 || p.k == 0 {
+        return;
+    }
+    let vectors = p.n.div_ceil(tiles.lanes);
+    let blocks = vectors.div_ceil(tiles.by_vectors.len());
+    for i in 0..blocks {
+        let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
+        let first = start * tiles.lanes;
+        let columns = (p.n - first).min((end - start) * tiles.lanes);
+        let steps = (PANEL / ((end - start) * tiles.lanes)).max(1);
+        // SAFETY: blocks name the same addresses as the whole, each once.
+        unsafe { in_steps(tiles, p, rows, [first, columns, end - start], steps) };
+    }
+}
+
+/// Some columns, in blocks of `steps` steps over taps and k.
+unsafe fn in_steps(tiles: &Tiles, p: &Product, rows: &[(isize, isize)], columns: [usize; 3], steps: usize) {
+    let mut accumulate = p.accumulate;
+    let mut block = |taps: &[(isize, isize)], k: usize, last: bool| {
+        let epilogue = if last { p.epilogue } else { Epilogue::default() };
+        // SAFETY: the same addresses as the whole, each once.
+        unsafe { all_rows(tiles, &Product { taps, k, accumulate, epilogue, ..*p }, rows, columns) };
+        accumulate = true;
+    };
+    if p.k <= steps {
+        let parts = p.taps.len().div_ceil(steps / p.k);
+        for i in 0..parts {
+            let (start, end) = (share(p.taps.len(), parts, i), share(p.taps.len(), parts, i + 1));
+            block(&p.taps[start..end], p.k, i + 1 == parts);
+        }
+        return;
+    }
+    let parts = p.k.div_ceil(steps);
+    for (tap, &(a, b)) in p.taps.iter().enumerate() {
+        for i in 0..parts {
+            let (start, end) = (share(p.k, parts, i), share(p.k, parts, i + 1));
+            let from = [(a + start as isize * p.a_step, b + start as isize * p.b_step)];
+            block(&from, end - start, tap + 1 == p.taps.len() && i + 1 == parts);
+        }
+    }
+}
+
+/// All rows for one block of columns and steps.
+unsafe fn all_rows(
+    tiles: &Tiles,
+    p: &Product,
+    rows: &[(isize, isize)],
+    [first, columns, vectors]: [usize; 3],
+) {
+    let full = columns == vectors * tiles.lanes;
+    let mut tile = Tile {
+        a: p.a,
+        a_rows: [0; MAX_ROWS],
+        a_step: p.a_step,
+        b: p.b.wrapping_add(first),
+        b_step: p.b_step,
+        c: p.c.wrapping_add(first),
+        c_rows: [0; MAX_ROWS],
+        taps: p.taps,
+        k: p.k,
+        columns,
+        accumulate: p.accumulate,
+        epilogue: p.epilogue.from(first),
+    };
+    // SAFETY: rows and columns are the product's; variants suit the columns and the rows' distances.
+    let mut run = |variant: &Variant, rows: &[(isize, isize)]| unsafe {
+        for r in 0..variant.rows {
+            // A tile with more rows than are left does the last one again.
+            (tile.a_rows[r], tile.c_rows[r]) = rows[r.min(rows.len() - 1)];
+        }
+        if full { (variant.full)(&tile) } else { (variant.masked)(&tile) }
+    };
+    let variants = tiles.by_vectors[vectors - 1];
+    if vectors > 1 || tiles.even[0].is_empty() {
+        return in_tiles(rows, variants[variants.len() - 1].rows, |rows| {
+            run(at_least(variants, rows.len()), rows)
+        });
+    }
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let (run_of, apart) = even(rest);
+        let (now, then) = rest.split_at(run_of);
+        let even = tiles.even[usize::from(apart == 1)];
+        in_tiles(now, EVEN_ROWS, |rows| match rows.len() {
+            1 => run(&variants[0], rows),
+            n => run(&even[n - 2], rows),
+        });
+        rest = then;
+    }
+}
+
+/// Cuts rows into tiles of nearly equal size, `most` at most.
+fn in_tiles(rows: &[(isize, isize)], most: usize, mut run: impl FnMut(&[(isize, isize)])) {
+    let count = rows.len().div_ceil(most);
+    for i in 0..count {
+        run(&rows[share(rows.len(), count, i)..share(rows.len(), count, i + 1)]);
+    }
+}
+
+/// The smallest variant with so many rows.
+fn at_least(variants: &[Variant], rows: usize) -> &Variant {
+    variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1])
+}
+
+/// How many rows from the first on stand at one distance in A, and that distance.
+fn even(rows: &[(isize, isize)]) -> (usize, isize) {
+    let apart = rows.get(1).map_or(0, |second| second.0 - rows[0].0);
+    let more = rows.windows(2).take_while(|pair| pair[1].0 - pair[0].0 == apart).count();
+    (more + 1, apart)
+}
