@@ -51,7 +51,7 @@ const MODELS: &[Model] = &[
     model("adversarial_pgd", &[("test.clean", Shown), ("test.robust", Shown)], ""),
     model("autoencoder", &[("test.error", AtMost(0.013499 * 1.03))], "PyTorch 0.01350"),
     model("vae", &[("test.negative_elbo", AtMost(109.688 * 1.03))], "PyTorch 109.7"),
-    model("unet", &[("test.error", Shown)], ""),
+    model("unet", &[("test.error", AtMost(0.009802 * 1.03))], "PyTorch 0.009802"),
     model("gan", &[("test.score", Shown), ("test.critic_right", Shown)], ""),
     model("char_mlp", &[("valid.nats", Shown)], ""),
     model("char_gpt", &[("valid.nats", AtMost(1.48))], "PyTorch 1.447"),
