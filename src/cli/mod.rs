@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
-use crate::base::{Diagnostic, Exit, Sources};
+use crate::base::{Diagnostic, Exit, Sources, did_you_mean};
 use crate::check::{CheckOptions, Checked};
 use crate::driver;
 use crate::passes::{self, Off};
@@ -227,5 +227,19 @@ fn dispatch(command: &Command) -> Outcome {
         Command::Emit(args) => emit::emit(args),
         Command::Fmt(args) => fmt::fmt(args),
         Command::Ops(args) => ops::ops(args),
+    }
+}
+
+/// A problem with what the command line asks for.
+fn usage(code: &'static str, title: String) -> Diagnostic {
+    Diagnostic::error(code, title).exit(Exit::Usage)
+}
+
+/// A name that is not there, with the nearest one that is.
+fn unknown(what: &str, name: &str, known: &[&str]) -> Diagnostic {
+    let problem = usage("unknown-name", format!("there is no {what} `{name}`"));
+    match did_you_mean(name, known.iter().copied()) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => problem.help(format!("there is {}", known.join(", "))),
     }
 }

@@ -6,8 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::trained::{Data, Trained};
-use super::{MachineArgs, Outcome, SpecArgs, grid, terminal, trained};
-use crate::base::{Diagnostic, Exit, did_you_mean, memory};
+use super::{MachineArgs, Outcome, SpecArgs, grid, terminal, trained, unknown, usage};
+use crate::base::{Diagnostic, Exit, memory};
 use crate::driver;
 use crate::ir::experiment::{Experiment, InputField, ModelGraph, SplitRef};
 use crate::ir::op::Moment;
@@ -137,19 +137,6 @@ fn header(model: &ModelGraph) -> String {
         _ => (0..count).map(|i| format!("output_{i}")).collect(),
     };
     format!("row,{}", names.join(","))
-}
-
-fn usage(code: &'static str, title: String) -> Diagnostic {
-    Diagnostic::error(code, title).exit(Exit::Usage)
-}
-
-/// A name that is not there, with the nearest one that is.
-fn unknown(what: &str, name: &str, known: &[&str]) -> Diagnostic {
-    let problem = usage("unknown-name", format!("there is no {what} `{name}`"));
-    match did_you_mean(name, known.iter().copied()) {
-        Some(near) => problem.help(format!("did you mean `{near}`?")),
-        None => problem.help(format!("there is {}", known.join(", "))),
-    }
 }
 
 fn choose_model<'a>(args: &PredictArgs, experiment: &'a Experiment) -> Result<&'a ModelGraph, Diagnostic> {

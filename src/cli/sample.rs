@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::trained::Data;
-use super::{MachineArgs, Outcome, SpecArgs, terminal, trained};
-use crate::base::{Diagnostic, Exit, did_you_mean};
+use super::{MachineArgs, Outcome, SpecArgs, terminal, trained, unknown, usage};
+use crate::base::Diagnostic;
+use crate::base::Exit;
 use crate::driver;
 use crate::ir::experiment::{Experiment, ModelGraph};
 use crate::ir::sampling::Sampling;
@@ -81,10 +82,6 @@ pub fn sample(args: &SampleArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn usage(code: &'static str, title: String) -> Diagnostic {
-    Diagnostic::error(code, title).exit(Exit::Usage)
-}
-
 fn choose_model<'a>(
     args: &SampleArgs,
     experiment: &'a Experiment,
@@ -98,11 +95,7 @@ fn choose_model<'a>(
     };
     models.find(|(_, model)| model.name == *name).ok_or_else(|| {
         let known: Vec<&str> = experiment.models.iter().map(|model| model.name.as_str()).collect();
-        let problem = usage("unknown-name", format!("there is no model `{name}`"));
-        match did_you_mean(name, known.iter().copied()) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(format!("there is {}", known.join(", "))),
-        }
+        unknown("model", name, &known)
     })
 }
 

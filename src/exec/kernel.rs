@@ -8,6 +8,7 @@ use crate::ir::op::Moment;
 use crate::ir::plan::{Buffer, Plan, PlannedKernel, Work};
 use crate::jit::{Code, Context, Entry};
 use crate::kernels;
+use crate::kernels::isa::Isa;
 
 /// One kernel.
 pub enum Kernel {
@@ -51,13 +52,13 @@ pub struct Facts {
 pub const WHOLE: Part = Part { worker: 0, workers: 1 };
 
 impl Kernel {
-    /// Makes the kernels of a plan and the code of its nests.
+    /// Makes the kernels of a plan and the code of its nests, for an instruction set.
     ///
     /// # Errors
     /// Internal errors: a plan that breaks its own rules, or a fault of the code generator.
-    pub fn all(plan: &Plan) -> Result<(Vec<Kernel>, Code), Diagnostic> {
+    pub fn all(plan: &Plan, isa: Isa) -> Result<(Vec<Kernel>, Code), Diagnostic> {
         let nests: Vec<_> = plan.kernels.iter().flat_map(PlannedKernel::nests).collect();
-        let code = Code::compile(&nests, &plan.buffers)?;
+        let code = Code::compile(&nests, &plan.buffers, isa)?;
         let mut entries = code.entries().iter();
         let made = plan.kernels.iter().map(|kernel| Kernel::new(kernel, &plan.buffers, &mut entries));
         let kernels = made.collect::<Result<Vec<_>, _>>()?;

@@ -19,6 +19,7 @@ use crate::base::Diagnostic;
 use crate::ir::Level;
 use crate::ir::op::Moment;
 use crate::ir::plan::{ARENAS, Arena, BufferId, HostScalar, Plan};
+use crate::kernels::isa::Isa;
 
 /// A plan that can run.
 pub struct Program {
@@ -47,6 +48,14 @@ impl Program {
     /// # Errors
     /// When its memory is not available, or the plan or the code generator has a fault.
     pub fn compile(plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
+        Program::compile_for(Isa::current(), plan, threads)
+    }
+
+    /// The same with loop nests for the vectors of this instruction set; results do not depend on it either.
+    ///
+    /// # Errors
+    /// As [`Program::compile`].
+    pub fn compile_for(isa: Isa, plan: Plan, threads: usize) -> Result<Program, Diagnostic> {
         check(&plan)?;
         let workers = team(&plan, threads);
         let mut sizes = sizes(&plan, workers);
@@ -64,7 +73,7 @@ impl Program {
                 copies.push((i, Memory::new(4 * elements(&plan.buffers, *buffer))?));
             }
         }
-        let (kernels, code) = Kernel::all(&plan)?;
+        let (kernels, code) = Kernel::all(&plan, isa)?;
         let whole = Whole::compile(&plan)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let engine = Arc::new(Engine {

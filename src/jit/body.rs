@@ -1,68 +1,46 @@
-//! The instructions of a nest as Cranelift code, for some groups of lanes at a time.
+//! What the instructions of a nest mean, for any generator of code.
 //!
-//! What the numbers mean where it is not plain: `max(a, b)` is `a > b ? a : b` and `min(a, b)` is
-//! `a < b ? a : b`, with a constant operand always taken as `a`: so a NaN that meets a constant stays a NaN.
-//! A reduction with max or min passes over NaNs. A comparison with a NaN is false. A product with no other
-//! use that feeds a sum or difference is contracted: one rounding.
+//! Where it is not plain: `max(a, b)` is `a > b ? a : b` and `min(a, b)` is `a < b ? a : b`, with a constant
+//! operand always taken as `a`: so a NaN that meets a constant stays a NaN. A reduction with max or min
+//! passes over NaNs. A comparison with a NaN is false. A product with no other use that feeds a sum or
+//! difference is contracted: one rounding.
 
-use cranelift::codegen::ir::{ConstantData, Endianness};
-use cranelift::prelude::*;
-
-use super::emit::{Cell, Emitter, Val};
-use super::loops::Inst;
-use super::math;
-use super::schedule::{Contracted, LANES, Schedule};
+use super::loops::{Inst, Loops};
+use super::schedule::{Contracted, Schedule};
 use crate::ir::kernel::{Combine, Scalar};
+use crate::kernels::arith::Arith;
+use crate::kernels::vecmath;
 
-/// A mask as the number that stands for truth.
-const TRUE: f32 = 1.0;
+/// A vector of numbers or of truth values.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Val<F, M> {
+    /// Numbers.
+    Num(F),
+    /// Truth values.
+    Mask(M),
+}
 
-impl Emitter<'_> {
-    /// A number in every lane.
-    pub(super) fn constant(&mut self, value: f32) -> Value {
-        self.lanes_of([value.to_bits(); LANES], types::F32X4)
-    }
+/// The result of an instruction.
+#[derive(Clone, Debug)]
+pub(super) enum Cell<F, M> {
+    /// The same in every lane.
+    Shared(Val<F, M>),
+    /// One vector for each group of lanes.
+    Per(Vec<Val<F, M>>),
+}
 
-    fn lanes_of(&mut self, bits: [u32; LANES], ty: Type) -> Value {
-        math::splat_bits(&mut self.b, ty, bits)
-    }
+/// The results so far.
+pub(super) type Env<F, M> = Vec<Option<Cell<F, M>>>;
 
-    /// The same bits as another type of vector.
-    pub(super) fn cast(&mut self, ty: Type, value: Value) -> Value {
-        cast(&mut self.b, ty, value)
-    }
+/// A nest whose instructions are being generated.
+pub(super) struct Body<'e, F, M> {
+    pub loops: &'e Loops,
+    pub schedule: &'e Schedule,
+    pub env: &'e Env<F, M>,
+}
 
-    /// Computes the instructions of one level that are wanted and not there yet.
-    pub(super) fn compute(&mut self, level: usize, wanted: impl Fn(&Schedule, usize) -> bool) {
-        let schedule = self.schedule;
-        for i in 0..self.loops.body.len() {
-            if schedule.level[i] == level && self.env[i].is_none() && wanted(schedule, i) {
-                self.env[i] = self.instruction(i);
-            }
-        }
-    }
-
-    fn instruction(&mut self, i: usize) -> Option<Cell> {
-        let loops = self.loops;
-        let varies = self.schedule.varies[i];
-        match &loops.body[i] {
-            Inst::Load(load) => Some(self.load(*load, varies)),
-            Inst::Const(bits) => {
-                let value = self.constant(f32::from_bits(*bits));
-                Some(Cell::Shared(Val::Num(value)))
-            }
-            Inst::Coordinate(dim) => Some(self.coordinate(*dim, varies)),
-            Inst::Apply(scalar, args) if varies => {
-                let groups = 0..self.groups.len();
-                Some(Cell::Per(groups.map(|g| self.apply(i, *scalar, args, g)).collect()))
-            }
-            Inst::Apply(scalar, args) => Some(Cell::Shared(self.apply(i, *scalar, args, 0))),
-            // Set where the reduced loops end.
-            Inst::Reduced(..) => None,
-        }
-    }
-
-    fn val(&mut self, inst: usize, group: usize) -> Val {
+impl<F: Copy, M: Copy> Body<'_, F, M> {
+    fn val(&self, inst: usize, group: usize) -> Val<F, M> {
         match &self.env[inst] {
             Some(Cell::Shared(val)) => *val,
             Some(Cell::Per(vals)) => vals[group],
@@ -71,96 +49,70 @@ impl Emitter<'_> {
     }
 
     /// The result of an instruction as numbers.
-    pub(super) fn operand(&mut self, inst: usize, group: usize) -> Value {
+    pub fn operand<A: Arith<F = F, M = M>>(&self, a: &mut A, inst: usize, group: usize) -> F {
         match self.val(inst, group) {
             Val::Num(value) => value,
-            Val::Mask(mask) => {
-                let truth = self.lanes_of([TRUE.to_bits(); LANES], types::I32X4);
-                let bits = self.b.ins().band(mask, truth);
-                self.cast(types::F32X4, bits)
-            }
+            Val::Mask(mask) => a.indicator(mask),
         }
     }
 
     /// The result of an instruction as truth values: what is not 0 is true.
-    fn truth(&mut self, inst: usize, group: usize) -> Value {
+    fn truth<A: Arith<F = F, M = M>>(&self, a: &mut A, inst: usize, group: usize) -> M {
         match self.val(inst, group) {
             Val::Mask(mask) => mask,
-            Val::Num(value) => {
-                let zero = self.constant(0.0);
-                self.b.ins().fcmp(FloatCC::NotEqual, value, zero)
-            }
+            Val::Num(value) => a.nonzero(value),
         }
     }
 
-    fn coordinate(&mut self, dim: usize, varies: bool) -> Cell {
-        let index = match self.indices[dim] {
-            Some(index) => index,
-            None => self.b.ins().iconst(types::I64, 0),
-        };
-        let index = self.b.ins().ireduce(types::I32, index);
-        let base = self.b.ins().splat(types::I32X4, index);
-        let offsets: Vec<i64> = self.groups.iter().map(|group| group.offset).collect();
-        let mut at = |offset: i64, step: u32| {
-            let steps = std::array::from_fn(|lane| (offset as u32).wrapping_add(step * lane as u32));
-            let steps = self.lanes_of(steps, types::I32X4);
-            let sum = self.b.ins().iadd(base, steps);
-            Val::Num(self.b.ins().fcvt_from_sint(types::F32X4, sum))
-        };
-        if varies {
-            Cell::Per(offsets.into_iter().map(|offset| at(offset, 1)).collect())
-        } else {
-            Cell::Shared(at(0, 0))
-        }
-    }
-
-    fn apply(&mut self, at: usize, scalar: Scalar, args: &[usize], group: usize) -> Val {
+    /// The result of a function, for one group of lanes.
+    pub fn apply<A: Arith<F = F, M = M>>(
+        &self,
+        a: &mut A,
+        at: usize,
+        scalar: Scalar,
+        args: &[usize],
+        group: usize,
+    ) -> Val<F, M> {
         if let Some(contracted) = self.schedule.contracted[at] {
-            let other = self.operand(contracted.other, group);
-            return Val::Num(self.contracted(contracted, group, other));
+            let other = self.operand(a, contracted.other, group);
+            return Val::Num(self.contracted(a, contracted, group, other));
         }
         match scalar {
             Scalar::And | Scalar::Or => {
-                let (a, b) = (self.truth(args[0], group), self.truth(args[1], group));
-                let mask = match scalar {
-                    Scalar::And => self.b.ins().band(a, b),
-                    _ => self.b.ins().bor(a, b),
-                };
-                Val::Mask(mask)
+                let (x, y) = (self.truth(a, args[0], group), self.truth(a, args[1], group));
+                Val::Mask(if scalar == Scalar::And { a.both(x, y) } else { a.either(x, y) })
             }
             Scalar::Not => {
-                let mask = self.truth(args[0], group);
-                Val::Mask(self.b.ins().bnot(mask))
+                let mask = self.truth(a, args[0], group);
+                Val::Mask(a.not(mask))
             }
             Scalar::Select => {
-                let mask = self.truth(args[0], group);
-                let mask = self.cast(types::F32X4, mask);
-                let (then, other) = (self.operand(args[1], group), self.operand(args[2], group));
-                Val::Num(self.b.ins().bitselect(mask, then, other))
+                let mask = self.truth(a, args[0], group);
+                let (then, other) = (self.operand(a, args[1], group), self.operand(a, args[2], group));
+                Val::Num(a.select(mask, then, other))
             }
             Scalar::Lt | Scalar::Le | Scalar::Eq => {
-                let (a, b) = (self.operand(args[0], group), self.operand(args[1], group));
-                let condition = match scalar {
-                    Scalar::Lt => FloatCC::LessThan,
-                    Scalar::Le => FloatCC::LessThanOrEqual,
-                    _ => FloatCC::Equal,
-                };
-                Val::Mask(self.b.ins().fcmp(condition, a, b))
+                let (x, y) = (self.operand(a, args[0], group), self.operand(a, args[1], group));
+                Val::Mask(match scalar {
+                    Scalar::Lt => a.lt(x, y),
+                    Scalar::Le => a.le(x, y),
+                    _ => a.eq(x, y),
+                })
             }
             Scalar::Max | Scalar::Min => {
                 let constant = |inst: usize| matches!(self.loops.body[inst], Inst::Const(_));
                 let (first, second) = if constant(args[1]) { (args[1], args[0]) } else { (args[0], args[1]) };
-                let (a, b) = (self.operand(first, group), self.operand(second, group));
-                Val::Num(self.extreme(scalar == Scalar::Max, a, b))
+                let (x, y) = (self.operand(a, first, group), self.operand(a, second, group));
+                Val::Num(if scalar == Scalar::Max { a.max(x, y) } else { a.min(x, y) })
             }
             Scalar::Add | Scalar::Sub | Scalar::Mul | Scalar::Div | Scalar::Pow => {
-                let (a, b) = (self.operand(args[0], group), self.operand(args[1], group));
+                let (x, y) = (self.operand(a, args[0], group), self.operand(a, args[1], group));
                 Val::Num(match scalar {
-                    Scalar::Add => self.b.ins().fadd(a, b),
-                    Scalar::Sub => self.b.ins().fsub(a, b),
-                    Scalar::Mul => self.b.ins().fmul(a, b),
-                    Scalar::Div => self.b.ins().fdiv(a, b),
-                    _ => math::pow(&mut self.b, a, b),
+                    Scalar::Add => a.add(x, y),
+                    Scalar::Sub => a.sub(x, y),
+                    Scalar::Mul => a.mul(x, y),
+                    Scalar::Div => a.div(x, y),
+                    _ => vecmath::pow_steps(a, x, y),
                 })
             }
             Scalar::Neg
@@ -177,113 +129,82 @@ impl Emitter<'_> {
             | Scalar::Sin
             | Scalar::Cos
             | Scalar::Trunc => {
-                let x = self.operand(args[0], group);
-                Val::Num(self.function(scalar, x))
+                let x = self.operand(a, args[0], group);
+                Val::Num(function(a, scalar, x))
             }
         }
-    }
-
-    fn function(&mut self, scalar: Scalar, x: Value) -> Value {
-        match scalar {
-            Scalar::Neg => self.b.ins().fneg(x),
-            Scalar::Abs => self.b.ins().fabs(x),
-            Scalar::Floor => self.b.ins().floor(x),
-            Scalar::Trunc => self.b.ins().trunc(x),
-            Scalar::Sqrt => self.b.ins().sqrt(x),
-            Scalar::Rsqrt => {
-                let root = self.b.ins().sqrt(x);
-                let one = self.constant(1.0);
-                self.b.ins().fdiv(one, root)
-            }
-            Scalar::Sign => self.sign(x),
-            _ => math::function(&mut self.b, scalar, x),
-        }
-    }
-
-    /// 1 above zero, -1 below, 0 at zero, NaN for a NaN.
-    fn sign(&mut self, x: Value) -> Value {
-        let zero = self.constant(0.0);
-        let (sign, one) = (self.constant(-0.0), self.constant(1.0));
-        let signed = self.b.ins().band(x, sign);
-        let signed = self.b.ins().bor(signed, one);
-        let none = self.b.ins().fcmp(FloatCC::Equal, x, zero);
-        let none = self.cast(types::F32X4, none);
-        let result = self.b.ins().bitselect(none, zero, signed);
-        let number = self.b.ins().fcmp(FloatCC::Equal, x, x);
-        let number = self.cast(types::F32X4, number);
-        self.b.ins().bitselect(number, result, x)
-    }
-
-    /// `a > b ? a : b`, or `a < b ? a : b`: one machine instruction.
-    fn extreme(&mut self, max: bool, a: Value, b: Value) -> Value {
-        let (x, y) = if max { (b, a) } else { (a, b) };
-        let mask = self.b.ins().fcmp(FloatCC::LessThan, x, y);
-        let mask = self.cast(types::F32X4, mask);
-        self.b.ins().bitselect(mask, a, b)
     }
 
     /// A sum of a product and another operand, rounded once.
-    pub(super) fn contracted(&mut self, contracted: Contracted, group: usize, other: Value) -> Value {
-        let loops = self.loops;
-        let Inst::Apply(_, factors) = &loops.body[contracted.product] else {
+    pub fn contracted<A: Arith<F = F, M = M>>(
+        &self,
+        a: &mut A,
+        contracted: Contracted,
+        group: usize,
+        other: F,
+    ) -> F {
+        let Inst::Apply(_, factors) = &self.loops.body[contracted.product] else {
             unreachable!("only products are contracted");
         };
-        let (mut a, b) = (self.operand(factors[0], group), self.operand(factors[1], group));
+        let (mut x, y) = (self.operand(a, factors[0], group), self.operand(a, factors[1], group));
         let mut other = other;
         if contracted.minus_product {
-            a = self.b.ins().fneg(a);
+            x = a.neg(x);
         }
         if contracted.minus_other {
-            other = self.b.ins().fneg(other);
+            other = a.neg(other);
         }
-        self.b.ins().fma(a, b, other)
-    }
-
-    /// A partial result with one more element.
-    pub(super) fn combined(&mut self, combine: Combine, sum: Value, value: Value) -> Value {
-        match combine {
-            Combine::Sum => self.b.ins().fadd(sum, value),
-            Combine::Max => self.extreme(true, value, sum),
-            Combine::Min => self.extreme(false, value, sum),
-        }
-    }
-
-    /// `new` in the first `width` lanes, `old` in the others.
-    pub(super) fn lower_lanes(&mut self, width: usize, new: Value, old: Value) -> Value {
-        let bits = std::array::from_fn(|lane| if lane < width { u32::MAX } else { 0 });
-        let mask = self.lanes_of(bits, types::F32X4);
-        self.b.ins().bitselect(mask, new, old)
-    }
-
-    /// Combines partial results pairwise, then their lanes; the result stands in every lane.
-    pub(super) fn horizontal(&mut self, combine: Combine, sums: &[Value]) -> Value {
-        let mut sums = sums.to_vec();
-        while sums.len() > 1 {
-            let half = sums.len().div_ceil(2);
-            let upper = sums.split_off(half);
-            for (sum, other) in sums.iter_mut().zip(upper) {
-                *sum = self.combined(combine, *sum, other);
-            }
-        }
-        let mut sum = sums[0];
-        for order in [[2, 3, 0, 1], [1, 0, 3, 2]] {
-            let other = self.permuted(sum, order);
-            sum = self.combined(combine, sum, other);
-        }
-        sum
-    }
-
-    fn permuted(&mut self, value: Value, order: [u8; LANES]) -> Value {
-        let bytes: Vec<u8> = order.iter().flat_map(|lane| (0..4).map(move |byte| 4 * lane + byte)).collect();
-        let mask = self.b.func.dfg.immediates.push(ConstantData::from(bytes));
-        let value = self.cast(types::I8X16, value);
-        let value = self.b.ins().shuffle(value, value, mask);
-        self.cast(types::F32X4, value)
+        a.fma(x, y, other)
     }
 }
 
-/// The same bits as another type of vector.
-pub(super) fn cast(b: &mut FunctionBuilder, ty: Type, value: Value) -> Value {
-    let flags = MemFlagsData::new().with_endianness(Endianness::Little);
-    b.ins().bitcast(ty, flags, value)
+fn function<A: Arith>(a: &mut A, scalar: Scalar, x: A::F) -> A::F {
+    match scalar {
+        Scalar::Neg => a.neg(x),
+        Scalar::Abs => vecmath::abs_steps(a, x),
+        Scalar::Floor => a.floor(x),
+        Scalar::Trunc => a.trunc(x),
+        Scalar::Sqrt => a.sqrt(x),
+        Scalar::Rsqrt => vecmath::rsqrt_steps(a, x),
+        Scalar::Sign => sign(a, x),
+        Scalar::Exp => vecmath::exp_steps(a, x),
+        Scalar::Log => vecmath::log_steps(a, x),
+        Scalar::Tanh => vecmath::tanh_steps(a, x),
+        Scalar::Sigmoid => vecmath::sigmoid_steps(a, x),
+        Scalar::Erf => vecmath::erf_steps(a, x),
+        Scalar::Sin => vecmath::sin_steps(a, x),
+        Scalar::Cos => vecmath::cos_steps(a, x),
+        other => unreachable!("{other:?} is not a function of one number"),
+    }
+}
+
+/// 1 above zero, -1 below, 0 at zero, NaN for a NaN.
+fn sign<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let (zero, sign, one) = (a.number(0.0), a.integer(i32::MIN), a.integer(1f32.to_bits() as i32));
+    let bits = a.bits(x);
+    let bits = a.and(bits, sign);
+    let bits = a.xor(bits, one);
+    let signed = a.of_bits(bits);
+    let none = a.eq(x, zero);
+    let result = a.select(none, zero, signed);
+    let number = a.eq(x, x);
+    a.select(number, result, x)
+}
+
+/// A partial result with one more element.
+pub(super) fn combined<A: Arith>(a: &mut A, combine: Combine, sum: A::F, value: A::F) -> A::F {
+    match combine {
+        Combine::Sum => a.add(sum, value),
+        Combine::Max => a.max(value, sum),
+        Combine::Min => a.min(value, sum),
+    }
+}
+
+/// What a partial result is before the first element.
+pub(super) fn neutral(combine: Combine) -> f32 {
+    match combine {
+        Combine::Sum => 0.0,
+        Combine::Max => f32::NEG_INFINITY,
+        Combine::Min => f32::INFINITY,
+    }
 }

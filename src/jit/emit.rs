@@ -6,11 +6,14 @@
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
 
+use super::body::{Cell, Env, Val, combined, neutral};
 use super::loops::{Inst, Loops};
+use super::math::Clif;
 use super::ranged;
 use super::schedule::{LANES, Lanes, Schedule};
 use crate::ir::kernel::Combine;
 use crate::ir::plan::Extent;
+use crate::kernels::arith::Arith;
 
 /// Some lanes of a block.
 #[derive(Clone, Copy, Debug)]
@@ -19,24 +22,6 @@ pub(super) struct Group {
     pub offset: i64,
     /// How many elements: up to four.
     pub width: usize,
-}
-
-/// A vector of numbers or of truth values (all bits of a lane set or clear).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Val {
-    /// `f32x4`
-    Num(Value),
-    /// `i32x4`
-    Mask(Value),
-}
-
-/// The result of an instruction.
-#[derive(Clone, Debug)]
-pub(super) enum Cell {
-    /// The same in every lane.
-    Shared(Val),
-    /// One vector for each group.
-    Per(Vec<Val>),
 }
 
 /// Code generation for one nest.
@@ -49,7 +34,7 @@ pub(super) struct Emitter<'a> {
     /// The index of each loop entered.
     pub indices: Vec<Option<Value>>,
     /// The results so far.
-    pub env: Vec<Option<Cell>>,
+    pub env: Env<Value, Value>,
     /// The groups of the block being generated.
     pub groups: Vec<Group>,
     /// Bytes from one slot's partial sum to the next, and how many slots there are.
@@ -301,19 +286,14 @@ impl Emitter<'_> {
         let reductions = self.reductions();
         let lanes = match self.schedule.lanes {
             Lanes::Reduced(dim) => match self.loops.dims[dim] {
-                Extent::Const(n) => n.div_ceil(LANES).min(self.schedule.unroll),
+                Extent::Const(n) => n.div_ceil(LANES).min(self.schedule.unroll).next_power_of_two(),
                 Extent::Examples(_) => self.schedule.unroll,
             },
             Lanes::Output(_) | Lanes::None => self.groups.len(),
         };
         let mut start = Vec::new();
         for (_, combine, _) in &reductions {
-            let neutral = match combine {
-                Combine::Sum => 0.0,
-                Combine::Max => f32::NEG_INFINITY,
-                Combine::Min => f32::INFINITY,
-            };
-            let neutral = self.constant(neutral);
+            let neutral = Clif(&mut self.b).number(neutral(*combine));
             start.extend(std::iter::repeat_n(neutral, lanes));
         }
         let sums = self.reduce_loops(0, &reductions, start);
@@ -406,11 +386,12 @@ impl Emitter<'_> {
         for (r, (at, combine, value)) in reductions.iter().enumerate() {
             for (g, group) in self.groups.clone().into_iter().enumerate() {
                 let sum = &mut sums[r * lanes + g % lanes];
-                let new = match self.schedule.contracted[*at] {
-                    Some(contracted) => self.contracted(contracted, g, *sum),
+                let (mut a, body) = self.parts();
+                let new = match body.schedule.contracted[*at] {
+                    Some(contracted) => body.contracted(&mut a, contracted, g, *sum),
                     None => {
-                        let value = self.operand(*value, g);
-                        self.combined(*combine, *sum, value)
+                        let value = body.operand(&mut a, *value, g);
+                        combined(&mut a, *combine, *sum, value)
                     }
                 };
                 *sum = if masked && group.width < LANES {

@@ -1,37 +1,13 @@
-//! Elementary functions as Cranelift code: the steps of `kernels::vecmath`, so equal to the bit.
+//! Arithmetic as Cranelift code, each step one or two vector instructions.
 
-use cranelift::codegen::ir::ConstantData;
+use cranelift::codegen::ir::{ConstantData, Endianness};
 use cranelift::prelude::*;
 
-use super::body::cast;
 use super::schedule::LANES;
-use crate::ir::kernel::Scalar;
 use crate::kernels::arith::Arith;
-use crate::kernels::vecmath;
 
 /// Emits each step as a vector instruction.
-struct Clif<'a, 'b>(&'a mut FunctionBuilder<'b>);
-
-/// `x ^ y` in every lane.
-pub(super) fn pow(b: &mut FunctionBuilder, x: Value, y: Value) -> Value {
-    vecmath::pow_steps(&mut Clif(b), x, y)
-}
-
-/// A function of one number in every lane; what is one machine instruction stands in `body`.
-pub(super) fn function(b: &mut FunctionBuilder, scalar: Scalar, x: Value) -> Value {
-    let mut clif = Clif(b);
-    match scalar {
-        Scalar::Exp => vecmath::exp_steps(&mut clif, x),
-        Scalar::Log => vecmath::log_steps(&mut clif, x),
-        Scalar::Tanh => vecmath::tanh_steps(&mut clif, x),
-        Scalar::Sigmoid => vecmath::sigmoid_steps(&mut clif, x),
-        Scalar::Erf => vecmath::erf_steps(&mut clif, x),
-        Scalar::Sin => vecmath::sin_steps(&mut clif, x),
-        Scalar::Cos => vecmath::cos_steps(&mut clif, x),
-        Scalar::Rsqrt => vecmath::rsqrt_steps(&mut clif, x),
-        other => unreachable!("{other:?} is not an elementary function"),
-    }
-}
+pub(super) struct Clif<'a, 'b>(pub &'a mut FunctionBuilder<'b>);
 
 /// These bits in every lane.
 pub(super) fn splat_bits(b: &mut FunctionBuilder, ty: Type, bits: [u32; LANES]) -> Value {
@@ -87,6 +63,39 @@ impl Arith for Clif<'_, '_> {
         let m = cast(self.0, types::F32X4, m);
         self.0.ins().bitselect(m, then, other)
     }
+    fn neg(&mut self, a: Value) -> Value {
+        self.0.ins().fneg(a)
+    }
+    fn trunc(&mut self, a: Value) -> Value {
+        self.0.ins().trunc(a)
+    }
+    // With these operands a comparison and a selection are one machine instruction.
+    fn max(&mut self, a: Value, b: Value) -> Value {
+        let mask = self.lt(b, a);
+        self.select(mask, a, b)
+    }
+    fn min(&mut self, a: Value, b: Value) -> Value {
+        let mask = self.lt(a, b);
+        self.select(mask, a, b)
+    }
+    fn nonzero(&mut self, a: Value) -> Value {
+        let zero = self.number(0.0);
+        self.0.ins().fcmp(FloatCC::NotEqual, a, zero)
+    }
+    fn both(&mut self, a: Value, b: Value) -> Value {
+        self.0.ins().band(a, b)
+    }
+    fn either(&mut self, a: Value, b: Value) -> Value {
+        self.0.ins().bor(a, b)
+    }
+    fn not(&mut self, a: Value) -> Value {
+        self.0.ins().bnot(a)
+    }
+    fn indicator(&mut self, a: Value) -> Value {
+        let one = self.integer(1f32.to_bits() as i32);
+        let bits = self.0.ins().band(a, one);
+        self.of_bits(bits)
+    }
     fn bits(&mut self, a: Value) -> Value {
         cast(self.0, types::I32X4, a)
     }
@@ -114,4 +123,10 @@ impl Arith for Clif<'_, '_> {
     fn sar(&mut self, a: Value, by: u8) -> Value {
         self.0.ins().sshr_imm_u(a, i64::from(by))
     }
+}
+
+/// The same bits as another type of vector.
+pub(super) fn cast(b: &mut FunctionBuilder, ty: Type, value: Value) -> Value {
+    let flags = MemFlagsData::new().with_endianness(Endianness::Little);
+    b.ins().bitcast(ty, flags, value)
 }

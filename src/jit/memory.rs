@@ -2,7 +2,9 @@
 
 use cranelift::prelude::*;
 
-use super::emit::{Cell, Emitter, Group, Val};
+use super::body::{Cell, Val};
+use super::emit::{Emitter, Group};
+use super::math::cast;
 use super::schedule::{LANES, Lanes};
 
 impl Emitter<'_> {
@@ -23,7 +25,7 @@ impl Emitter<'_> {
     }
 
     /// One load, of what every lane shares or of each group.
-    pub(super) fn load(&mut self, load: usize, varies: bool) -> Cell {
+    pub(super) fn load(&mut self, load: usize, varies: bool) -> Cell<Value, Value> {
         let read = &self.loops.loads[load];
         let pointer = self.pointers[load];
         let slots = if read.sum_slots { self.slots } else { None };
@@ -41,13 +43,13 @@ impl Emitter<'_> {
         }
         let values = values.into_iter().map(|value| {
             Val::Num(if index {
-                let whole = self.cast(types::I32X4, value);
+                let whole = cast(&mut self.b, types::I32X4, value);
                 self.b.ins().fcvt_from_sint(types::F32X4, whole)
             } else {
                 value
             })
         });
-        let values: Vec<Val> = values.collect();
+        let values: Vec<Val<Value, Value>> = values.collect();
         if varies { Cell::Per(values) } else { Cell::Shared(values[0]) }
     }
 
@@ -69,7 +71,7 @@ impl Emitter<'_> {
         let mut vector = if pair {
             let two = self.b.ins().load(types::F64, element(), base, offset);
             let two = self.b.ins().scalar_to_vector(types::F64X2, two);
-            self.cast(types::F32X4, two)
+            cast(&mut self.b, types::F32X4, two)
         } else {
             let first = self.b.ins().load(types::F32, element(), base, offset);
             self.b.ins().scalar_to_vector(types::F32X4, first)
@@ -88,16 +90,17 @@ impl Emitter<'_> {
         let pointer = self.pointers[self.loops.loads.len() + store];
         let stride = self.lane_stride(&write.strides);
         for (g, group) in self.groups.clone().into_iter().enumerate() {
-            let mut value = self.operand(write.value, g);
+            let (mut a, body) = self.parts();
+            let mut value = body.operand(&mut a, write.value, g);
             if write.index {
                 let whole = self.b.ins().fcvt_to_sint_sat(types::I32X4, value);
-                value = self.cast(types::F32X4, whole);
+                value = cast(&mut self.b, types::F32X4, whole);
             }
             if let (true, Some(keep)) = (write.slot, self.keep) {
                 let old = self.gather(pointer, stride, group);
-                let old = self.cast(types::I32X4, old);
+                let old = cast(&mut self.b, types::I32X4, old);
                 let old = self.b.ins().band(old, keep);
-                let old = self.cast(types::F32X4, old);
+                let old = cast(&mut self.b, types::F32X4, old);
                 value = self.b.ins().fadd(old, value);
             }
             self.scatter(pointer, stride, group, value);

@@ -1,22 +1,25 @@
-//! Floor 5: loop nests to machine code, by Cranelift.
+//! Floor 5: loop nests to machine code, by Cranelift and, for wide vectors, without it.
 //!
 //! A [`Nest`](crate::ir::plan::Nest) becomes one function over a range of its outermost loop. Its addresses are arguments, so
 //! nests that differ in buffers and offsets alone share a function. `loops` brings a nest into a normal
-//! form, `schedule` decides the order of loops and what goes into vector lanes, `emit`, `body`, `memory` and
-//! `math` generate code, `function` makes a function of it, `module` makes that executable. `step` makes one
-//! function of a whole step.
+//! form, `schedule` decides the order of loops and what goes into vector lanes, `body` says what instructions mean.
+//! `emit`, `lanes`, `memory` and `math` generate Cranelift's code for vectors of four lanes, `function` makes a
+//! function of it; `wide` generates instructions of AVX-512 and AVX2. `module` makes either executable. `step` makes
+//! one function of a whole step.
 
 mod body;
 mod emit;
 mod function;
+mod lanes;
 mod loops;
 mod math;
 mod memory;
 mod module;
 mod schedule;
 mod step;
+mod wide;
 
-pub use module::{Code, Stage, StepCode, dump, dump_step};
+pub use module::{Code, Stage, StepCode, dump, dump_step, dump_wide};
 pub use step::{Address, Call, Host, Part, State, Step, StepFunction};
 
 use crate::ir::plan::Extent;

@@ -13,9 +13,11 @@ use super::function::emit;
 use super::loops::Loops;
 use super::schedule::Schedule;
 use super::step::{self, Step, StepFunction};
+use super::wide::Machine;
 use super::{Entry, Function, Range, ranged};
 use crate::base::Diagnostic;
 use crate::ir::plan::{Buffer, Nest};
+use crate::kernels::isa::Isa;
 
 /// Executable code of some nests. Its memory is freed with it.
 pub struct Code {
@@ -77,11 +79,11 @@ fn prepare(nest: &Nest, buffers: &[Buffer]) -> Result<(Loops, Schedule, Option<R
 }
 
 impl Code {
-    /// Compiles these nests, whose accesses are to these buffers.
+    /// Compiles these nests, whose accesses are to these buffers, for vectors of an instruction set.
     ///
     /// # Errors
     /// A nest that breaks the rules of its type, or a fault of the code generator; both are internal.
-    pub fn compile(nests: &[&Nest], buffers: &[Buffer]) -> Result<Code, Diagnostic> {
+    pub fn compile(nests: &[&Nest], buffers: &[Buffer], isa: Isa) -> Result<Code, Diagnostic> {
         let mut code = Code { module: None, entries: Vec::new(), functions: 0 };
         if nests.is_empty() {
             return Ok(code);
@@ -103,10 +105,18 @@ impl Code {
                         let id = module
                             .declare_function(&name, Linkage::Local, &compiler.func.signature)
                             .map_err(fault)?;
-                        emit(&mut compiler.func, &mut builders, &loops, &schedule, module.target_config());
-                        module
-                            .define_function(id, &mut compiler)
-                            .map_err(|error| fault(format!("{error:?}")))?;
+                        match Machine::new(&loops, &schedule, isa) {
+                            Some(machine) => module
+                                .define_function_bytes(id, 64, machine.bytes(), &[])
+                                .map_err(|error| fault(format!("{error:?}")))?,
+                            None => {
+                                let config = module.target_config();
+                                emit(&mut compiler.func, &mut builders, &loops, &schedule, config);
+                                module
+                                    .define_function(id, &mut compiler)
+                                    .map_err(|error| fault(format!("{error:?}")))?;
+                            }
+                        }
                         module.clear_context(&mut compiler);
                         known.insert(loops, id);
                         id
@@ -226,16 +236,33 @@ pub fn dump(nests: &[(&str, &Nest)], buffers: &[Buffer], stage: Stage) -> Result
                 text.push_str(&format!("; {name}: the code of {same}\n\n"));
                 continue;
             }
-            let mut compiler = Compiler::new();
-            compiler.func.signature = signature(isa.as_ref());
-            emit(&mut compiler.func, &mut builders, &loops, &schedule, isa.frontend_config());
             text.push_str(&format!("; {name}\n"));
-            text.push_str(&shown(&mut compiler, isa.as_ref(), stage)?);
+            let wide =
+                if stage == Stage::Asm { Machine::new(&loops, &schedule, Isa::current()) } else { None };
+            match wide {
+                Some(machine) => text.push_str(&machine.text()),
+                None => {
+                    let mut compiler = Compiler::new();
+                    compiler.func.signature = signature(isa.as_ref());
+                    emit(&mut compiler.func, &mut builders, &loops, &schedule, isa.frontend_config());
+                    text.push_str(&shown(&mut compiler, isa.as_ref(), stage)?);
+                }
+            }
             text.push('\n');
             known.insert(loops, name);
         }
         Ok(text)
     })
+}
+
+/// The instructions of a nest for wide vectors, also where this processor has none; `None` for a nest that is
+/// always left to Cranelift.
+///
+/// # Errors
+/// As [`Code::compile`].
+pub fn dump_wide(nest: &Nest, buffers: &[Buffer], isa: Isa) -> Result<Option<String>, Diagnostic> {
+    let (loops, schedule, _) = prepare(nest, buffers)?;
+    Ok(Machine::of(&loops, &schedule, isa).map(|machine| machine.text()))
 }
 
 /// The text of a step's function.

@@ -10,6 +10,10 @@ use crate::ir::plan::Extent;
 /// Lanes of a vector.
 pub const LANES: usize = 4;
 
+/// Partial results of a reduction along the lanes, in vectors of [`LANES`]: as many as one of the widest vectors
+/// holds, so that sums have the same order in all instruction sets.
+const LEAST_PARTIAL: usize = 4;
+
 /// Where the lanes of a vector lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lanes {
@@ -99,7 +103,7 @@ impl Schedule {
                 };
             }
         }
-        let unroll = unroll(loops, &needed);
+        let unroll = unroll(loops, &needed, lanes);
         Schedule { lanes, outer, inner, level, follows, varies, needed, contracted, unroll }
     }
 
@@ -287,13 +291,14 @@ fn choose(loops: &Loops, needed: &[Vec<bool>; 2]) -> Lanes {
     }
 }
 
-fn unroll(loops: &Loops, needed: &[Vec<bool>; 2]) -> usize {
+fn unroll(loops: &Loops, needed: &[Vec<bool>; 2], lanes: Lanes) -> usize {
     let reductions = loops.body.iter().filter(|inst| matches!(inst, Inst::Reduced(..))).count();
     let hot = if loops.reduced > 0 { &needed[0] } else { &needed[1] };
     let loads = loops.body.iter().zip(hot).filter(|(inst, n)| **n && matches!(inst, Inst::Load(_))).count();
     let fit = 48 / (arithmetic(loops, hot) + loads + 1);
     let most = 8usize.checked_div(reductions).unwrap_or(4);
-    let fit = fit.min(most).max(1);
+    let least = if matches!(lanes, Lanes::Reduced(_)) { LEAST_PARTIAL } else { 1 };
+    let fit = fit.min(most).max(least);
     // A power of two, so that blocks divide the usual extents.
     1 << fit.ilog2()
 }

@@ -36,6 +36,24 @@ pub trait Arith {
     fn int_eq(&mut self, a: Self::I, b: Self::I) -> Self::M;
     /// `then` where `m` holds, `other` elsewhere; both are computed.
     fn select(&mut self, m: Self::M, then: Self::F, other: Self::F) -> Self::F;
+    /// `-a`
+    fn neg(&mut self, a: Self::F) -> Self::F;
+    /// The whole number next to `a` on the way to 0.
+    fn trunc(&mut self, a: Self::F) -> Self::F;
+    /// `a > b ? a : b`
+    fn max(&mut self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a < b ? a : b`
+    fn min(&mut self, a: Self::F, b: Self::F) -> Self::F;
+    /// Whether a number is not 0; true for NaN.
+    fn nonzero(&mut self, a: Self::F) -> Self::M;
+    /// Whether both hold.
+    fn both(&mut self, a: Self::M, b: Self::M) -> Self::M;
+    /// Whether one holds, or both.
+    fn either(&mut self, a: Self::M, b: Self::M) -> Self::M;
+    /// Whether it does not hold.
+    fn not(&mut self, a: Self::M) -> Self::M;
+    /// 1 where it holds, 0 elsewhere.
+    fn indicator(&mut self, a: Self::M) -> Self::F;
     /// The bits of each float.
     fn bits(&mut self, a: Self::F) -> Self::I;
     /// The floats with these bits.
@@ -119,6 +137,42 @@ impl Arith for Scalar {
     #[inline(always)]
     fn select(&mut self, m: bool, then: f32, other: f32) -> f32 {
         if m { then } else { other }
+    }
+    #[inline(always)]
+    fn neg(&mut self, a: f32) -> f32 {
+        -a
+    }
+    #[inline(always)]
+    fn trunc(&mut self, a: f32) -> f32 {
+        a.trunc()
+    }
+    #[inline(always)]
+    fn max(&mut self, a: f32, b: f32) -> f32 {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
+    fn min(&mut self, a: f32, b: f32) -> f32 {
+        if a < b { a } else { b }
+    }
+    #[inline(always)]
+    fn nonzero(&mut self, a: f32) -> bool {
+        a != 0.0
+    }
+    #[inline(always)]
+    fn both(&mut self, a: bool, b: bool) -> bool {
+        a && b
+    }
+    #[inline(always)]
+    fn either(&mut self, a: bool, b: bool) -> bool {
+        a || b
+    }
+    #[inline(always)]
+    fn not(&mut self, a: bool) -> bool {
+        !a
+    }
+    #[inline(always)]
+    fn indicator(&mut self, a: bool) -> f32 {
+        f32::from(u8::from(a))
     }
     #[inline(always)]
     fn bits(&mut self, a: f32) -> i32 {

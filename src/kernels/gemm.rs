@@ -43,6 +43,52 @@ pub struct Product<'a> {
     pub epilogue: Epilogue,
 }
 
+impl Product<'_> {
+    /// The tile for so many columns from `first` on, still without rows.
+    pub(super) fn tile(&self, first: usize, columns: usize) -> Tile<'_> {
+        Tile {
+            a: self.a,
+            a_rows: [0; MAX_ROWS],
+            a_step: self.a_step,
+            b: self.b.wrapping_add(first),
+            b_step: self.b_step,
+            c: self.c.wrapping_add(first),
+            c_rows: [0; MAX_ROWS],
+            taps: self.taps,
+            k: self.k,
+            columns,
+            accumulate: self.accumulate,
+            epilogue: self.epilogue.from(first),
+        }
+    }
+
+    /// The product in blocks of `steps` steps over taps and k, one after the other; there is a step.
+    pub(super) fn in_blocks(&self, steps: usize, mut run: impl FnMut(&Product)) {
+        let mut accumulate = self.accumulate;
+        let mut block = |taps: &[(isize, isize)], k: usize, last: bool| {
+            let epilogue = if last { self.epilogue } else { Epilogue::default() };
+            run(&Product { taps, k, accumulate, epilogue, ..*self });
+            accumulate = true;
+        };
+        if self.k <= steps {
+            let parts = self.taps.len().div_ceil(steps / self.k);
+            for i in 0..parts {
+                let (start, end) = (share(self.taps.len(), parts, i), share(self.taps.len(), parts, i + 1));
+                block(&self.taps[start..end], self.k, i + 1 == parts);
+            }
+            return;
+        }
+        let parts = self.k.div_ceil(steps);
+        for (tap, &(a, b)) in self.taps.iter().enumerate() {
+            for i in 0..parts {
+                let (start, end) = (share(self.k, parts, i), share(self.k, parts, i + 1));
+                let from = [(a + start as isize * self.a_step, b + start as isize * self.b_step)];
+                block(&from, end - start, tap + 1 == self.taps.len() && i + 1 == parts);
+            }
+        }
+    }
+}
+
 /// Computes a product; `row` gives the offsets of row `i` in A and C.
 ///
 /// # Safety
@@ -52,34 +98,12 @@ pub unsafe fn product(tiles: &Tiles, p: &Product, row: impl Fn(usize) -> (isize,
     if p.m == 0 || p.n == 0 {
         return;
     }
-    // SAFETY: blocks name the same addresses as the whole, each once.
-    unsafe {
-        if p.taps.len() * p.k <= K_BLOCK {
-            return block(tiles, p, &row);
-        }
-        let mut accumulate = p.accumulate;
-        if p.k <= K_BLOCK {
-            let each = K_BLOCK / p.k;
-            for (i, taps) in p.taps.chunks(each).enumerate() {
-                let last = (i + 1) * each >= p.taps.len();
-                let epilogue = if last { p.epilogue } else { Epilogue::default() };
-                block(tiles, &Product { taps, accumulate, epilogue, ..*p }, &row);
-                accumulate = true;
-            }
-            return;
-        }
-        let blocks = p.k.div_ceil(K_BLOCK);
-        for (tap, &(a, b)) in p.taps.iter().enumerate() {
-            for i in 0..blocks {
-                let (start, end) = (share(p.k, blocks, i), share(p.k, blocks, i + 1));
-                let taps = [(a + start as isize * p.a_step, b + start as isize * p.b_step)];
-                let last = tap + 1 == p.taps.len() && i + 1 == blocks;
-                let epilogue = if last { p.epilogue } else { Epilogue::default() };
-                block(tiles, &Product { taps: &taps, k: end - start, accumulate, epilogue, ..*p }, &row);
-                accumulate = true;
-            }
-        }
+    if p.taps.is_empty() || p.k == 0 {
+        // SAFETY: all of it.
+        return unsafe { block(tiles, p, &row) };
     }
+    // SAFETY: blocks name the same addresses as the whole, each once.
+    p.in_blocks(K_BLOCK, |p| unsafe { block(tiles, p, &row) });
 }
 
 /// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
@@ -114,25 +138,12 @@ unsafe fn column_block(
 ) {
     let most = variants[variants.len() - 1].rows;
     let count = p.m.div_ceil(most);
-    let mut tile = Tile {
-        a: p.a,
-        a_rows: [0; MAX_ROWS],
-        a_step: p.a_step,
-        b: p.b.wrapping_add(first),
-        b_step: p.b_step,
-        c: p.c.wrapping_add(first),
-        c_rows: [0; MAX_ROWS],
-        taps: p.taps,
-        k: p.k,
-        columns,
-        accumulate: p.accumulate,
-        epilogue: p.epilogue.from(first),
-    };
+    let mut tile = p.tile(first, columns);
     let (each, more) = (p.m / count, p.m % count);
     let mut next = 0;
     for i in 0..count {
         let rows = each + usize::from(i < more);
-        let variant = variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1]);
+        let variant = at_least(variants, rows);
         for r in 0..variant.rows {
             // A tile with more rows than are left does the last one again.
             (tile.a_rows[r], tile.c_rows[r]) = row(next + r.min(rows - 1));
@@ -142,6 +153,11 @@ unsafe fn column_block(
         unsafe { run(&tile) };
         next += rows;
     }
+}
+
+/// The smallest variant with so many rows, else the largest.
+pub(super) fn at_least(variants: &[Variant], rows: usize) -> &Variant {
+    variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1])
 }
 
 /// A matrix in memory: where its element (0, 0) is, and the distances between rows and between columns.

@@ -4,8 +4,8 @@
 //! rows. Each element is one chain of fused multiply-adds in the order of taps and steps, so bits do not depend on
 //! how any of this is cut.
 
-use super::gemm::{Epilogue, Product, share};
-use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
+use super::gemm::{Product, at_least, share};
+use super::tile::{Tiles, Variant};
 
 /// Floats of B that are read again and again: half of a nearest cache of 48 KB, so that rows of A find room.
 const PANEL: usize = 6 * 1024;
@@ -31,34 +31,7 @@ pub(super) unsafe fn reduce(tiles: &Tiles, p: &Product, rows: &[(isize, isize)])
         let columns = (p.n - first).min((end - start) * tiles.lanes);
         let steps = (PANEL / ((end - start) * tiles.lanes)).max(1);
         // SAFETY: blocks name the same addresses as the whole, each once.
-        unsafe { in_steps(tiles, p, rows, [first, columns, end - start], steps) };
-    }
-}
-
-/// Some columns, in blocks of `steps` steps over taps and k.
-unsafe fn in_steps(tiles: &Tiles, p: &Product, rows: &[(isize, isize)], columns: [usize; 3], steps: usize) {
-    let mut accumulate = p.accumulate;
-    let mut block = |taps: &[(isize, isize)], k: usize, last: bool| {
-        let epilogue = if last { p.epilogue } else { Epilogue::default() };
-        // SAFETY: the same addresses as the whole, each once.
-        unsafe { all_rows(tiles, &Product { taps, k, accumulate, epilogue, ..*p }, rows, columns) };
-        accumulate = true;
-    };
-    if p.k <= steps {
-        let parts = p.taps.len().div_ceil(steps / p.k);
-        for i in 0..parts {
-            let (start, end) = (share(p.taps.len(), parts, i), share(p.taps.len(), parts, i + 1));
-            block(&p.taps[start..end], p.k, i + 1 == parts);
-        }
-        return;
-    }
-    let parts = p.k.div_ceil(steps);
-    for (tap, &(a, b)) in p.taps.iter().enumerate() {
-        for i in 0..parts {
-            let (start, end) = (share(p.k, parts, i), share(p.k, parts, i + 1));
-            let from = [(a + start as isize * p.a_step, b + start as isize * p.b_step)];
-            block(&from, end - start, tap + 1 == p.taps.len() && i + 1 == parts);
-        }
+        p.in_blocks(steps, |p| unsafe { all_rows(tiles, p, rows, [first, columns, end - start]) });
     }
 }
 
@@ -70,20 +43,7 @@ unsafe fn all_rows(
     [first, columns, vectors]: [usize; 3],
 ) {
     let full = columns == vectors * tiles.lanes;
-    let mut tile = Tile {
-        a: p.a,
-        a_rows: [0; MAX_ROWS],
-        a_step: p.a_step,
-        b: p.b.wrapping_add(first),
-        b_step: p.b_step,
-        c: p.c.wrapping_add(first),
-        c_rows: [0; MAX_ROWS],
-        taps: p.taps,
-        k: p.k,
-        columns,
-        accumulate: p.accumulate,
-        epilogue: p.epilogue.from(first),
-    };
+    let mut tile = p.tile(first, columns);
     // SAFETY: rows and columns are the product's; variants suit the columns and the rows' distances.
     let mut run = |variant: &Variant, rows: &[(isize, isize)]| unsafe {
         for r in 0..variant.rows {
@@ -117,11 +77,6 @@ fn in_tiles(rows: &[(isize, isize)], most: usize, mut run: impl FnMut(&[(isize, 
     for i in 0..count {
         run(&rows[share(rows.len(), count, i)..share(rows.len(), count, i + 1)]);
     }
-}
-
-/// The smallest variant with so many rows.
-fn at_least(variants: &[Variant], rows: usize) -> &Variant {
-    variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1])
 }
 
 /// How many rows from the first on stand at one distance in A, and that distance.

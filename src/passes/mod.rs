@@ -17,6 +17,7 @@ mod region;
 mod rewrite;
 mod scans;
 mod simplify;
+mod unpad;
 mod winograd;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +47,7 @@ pub static PIPELINE: &[&Pass] = &[
     &decompose::PASS,
     &simplify::PASS,
     &cse::PASS,
+    &unpad::PASS,
     &simplify::PASS,
     &dce::PASS,
     &hoist::PASS,

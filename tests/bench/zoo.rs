@@ -51,7 +51,8 @@ const MODELS: &[Model] = &[
     model("adversarial_pgd", &[("test.clean", Shown), ("test.robust", Shown)], ""),
     model("autoencoder", &[("test.error", AtMost(0.013499 * 1.03))], "PyTorch 0.01350"),
     model("vae", &[("test.negative_elbo", AtMost(109.688 * 1.03))], "PyTorch 109.7"),
-    model("unet", &[("test.error", AtMost(0.009802 * 1.03))], "PyTorch 0.009802"),
+    // The mean over seeds 0 to 2, which differ by up to a tenth.
+    model("unet", &[("test.error", AtMost(0.010381 * 1.03))], "PyTorch 0.01038 (mean of 3 seeds)"),
     model("gan", &[("test.score", Shown), ("test.critic_right", Shown)], ""),
     model("char_mlp", &[("valid.nats", Shown)], ""),
     model("char_gpt", &[("valid.nats", AtMost(1.48))], "PyTorch 1.389"),
@@ -59,6 +60,7 @@ const MODELS: &[Model] = &[
     model("char_gru", &[("valid.nats", Shown)], "PyTorch 1.535"),
     model("own_cell", &[("valid.nats", Shown)], ""),
     model("bag_of_embeddings", &[("test.accuracy", AtLeast(BAG_OF_WORDS))], BAG_OF_WORDS_BY),
+    model("text_cnn", &[("test.accuracy", AtLeast(BAG_OF_WORDS))], BAG_OF_WORDS_BY),
     model("seq2seq", &[("test.exact_match", AtLeast(0.98))], ""),
     model("seq2seq_lstm", &[("test.exact_match", AtLeast(0.98))], ""),
     model("iris", &[("test.accuracy", Shown)], ""),

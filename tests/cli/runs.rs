@@ -75,6 +75,24 @@ fn threads_and_repeats_change_no_byte() {
     }
 }
 
+/// Without AVX-512 the same compares one set with itself, and the scalar twins are compared kernel by kernel.
+#[test]
+fn instruction_sets_change_no_byte() {
+    let place = Place::new();
+    for model in ["mnist_cnn", "vit", "char_gru", "resnet"] {
+        let spec = format!("{}/models/{model}.nn", env!("CARGO_MANIFEST_DIR"));
+        let run = |set: &str| {
+            let mut command = place.command(&["run", &spec, "--max-steps", "2", "--out", set]);
+            let done = command.env("NNC_ISA", set).output().expect("nnc starts");
+            assert!(done.status.success(), "{model} with {set}");
+            let weights = place.read(&format!("{set}/weights.safetensors"));
+            std::fs::remove_dir_all(place.path(set)).expect("removed");
+            weights
+        };
+        assert!(run("avx512") == run("avx2"), "{model}: the weights depend on the instruction set");
+    }
+}
+
 #[test]
 fn the_seed_matters() {
     let place = Place::tiny();

@@ -49,7 +49,7 @@ fn eval_uses_the_settings_of_the_run() {
 fn the_best_weights_are_kept_beside_the_last() {
     let place = Place::new();
     // With this rate the accuracy goes up and down.
-    let spec = super::TINY.replace("1e-2", "0.1").replace("epochs 1", "epochs 4\n  save best test.accuracy");
+    let spec = super::TINY.replace("1e-2", "0.3").replace("epochs 1", "epochs 4\n  save best test.accuracy");
     place.write("best.nn", spec);
     place
         .nnc(&["run", "best.nn", "--out", "x"])

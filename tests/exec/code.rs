@@ -4,7 +4,8 @@ use nnc::base::Exit;
 use nnc::exec::{Program, Store};
 use nnc::ir::kernel::{Combine, Scalar};
 use nnc::ir::plan::{Access, Arena, BufferId, Extent, Instr, Nest, WriteMode};
-use nnc::jit::{Code, Stage, dump};
+use nnc::jit::{Code, Stage, dump, dump_wide};
+use nnc::kernels::isa::Isa;
 
 use super::build::{Build, moment, nest};
 
@@ -85,7 +86,7 @@ fn a_nest_that_breaks_the_rules_is_an_internal_error() {
         access(y),
         WriteMode::Overwrite,
     );
-    assert!(Code::compile(&[&good], &b.plan.buffers).is_ok());
+    assert!(Code::compile(&[&good], &b.plan.buffers, Isa::current()).is_ok());
     let mut faults = vec![good.clone(), good.clone(), good.clone(), good.clone(), good.clone()];
     faults[0].body = vec![Instr::Load(1)];
     faults[1].loads[0].access.strides = vec![];
@@ -93,7 +94,9 @@ fn a_nest_that_breaks_the_rules_is_an_internal_error() {
     faults[3].body.push(Instr::Reduced(Combine::Sum, 5));
     faults[4].reduced = 1;
     for fault in faults {
-        let Err(error) = Code::compile(&[&fault], &b.plan.buffers) else { panic!("{fault:?} compiled") };
+        let Err(error) = Code::compile(&[&fault], &b.plan.buffers, Isa::current()) else {
+            panic!("{fault:?} compiled")
+        };
         assert_eq!(error.exit, Exit::Internal, "{error:?}");
     }
 }
@@ -119,4 +122,34 @@ fn an_empty_plan_runs() {
     program.run(&mut Store::new(&[]).unwrap(), moment(1));
     assert_eq!(program.output("x"), [2.5; 4]);
     assert!(program.output("y").is_empty() && program.input_mut(3).is_empty());
+}
+
+/// `exp(x - m)` of rows of 37, and their sums: constants, a tail, a sum along the lanes.
+#[test]
+fn wide_code_has_a_text() {
+    let mut b = Build::new(4, 4, 1);
+    let (x, m) = (b.f32(Arena::Inputs, &[37]), b.f32(Arena::Inputs, &[1]));
+    let (e, s) = (b.f32(Arena::Batch, &[37]), b.f32(Arena::Batch, &[1]));
+    let (examples, row) = (Extent::Examples(1), Extent::Const(37));
+    let body = vec![
+        Instr::Load(0),
+        Instr::Load(1),
+        Instr::Apply(Scalar::Sub, vec![0, 1]),
+        Instr::Apply(Scalar::Exp, vec![2]),
+    ];
+    let loads = vec![b.access(x, 2, &[1], Some(0)), b.access(m, 2, &[], Some(0))];
+    let to = b.access(e, 2, &[1], Some(0));
+    let map = nest(vec![examples, row], 0, loads, body, to, WriteMode::Overwrite);
+    let loads = vec![b.access(e, 2, &[1], Some(0))];
+    let body = vec![Instr::Load(0), Instr::Reduced(Combine::Sum, 0)];
+    let sum = nest(vec![examples, row], 1, loads, body, b.access(s, 2, &[], Some(0)), WriteMode::Overwrite);
+    let mut text = String::new();
+    for isa in [Isa::Avx512, Isa::Avx2] {
+        for (name, nest) in [("map", &map), ("sum", &sum)] {
+            let code = dump_wide(nest, &b.plan.buffers, isa).unwrap().expect("a nest for wide vectors");
+            text.push_str(&format!("; {name}, {isa:?}\n{code}\n"));
+        }
+    }
+    insta::assert_snapshot!(text);
+    assert!(dump_wide(&map, &b.plan.buffers, Isa::Scalar).unwrap().is_none());
 }

@@ -3,6 +3,7 @@
 use nnc::exec::{Program, Store};
 use nnc::ir::kernel::{Combine, Scalar};
 use nnc::ir::plan::{Arena, BufferId, Extent, Instr, Nest, Plan, Work, WriteMode};
+use nnc::kernels::isa::Isa;
 use nnc::ty::DType;
 
 use super::build::{Build, Draw, moment, nest};
@@ -36,8 +37,8 @@ fn fill(program: &mut Program, store: &mut Store, draw: &mut Draw) -> reference:
     memory
 }
 
-/// Runs a plan of nests over a batch of each size with some numbers of threads, and compares all outputs
-/// with the reference, and the bits with those of one thread.
+/// Runs a plan of nests over a batch of each size with some numbers of threads and for all instruction sets, and
+/// compares all outputs with the reference, and the bits with those of the first run.
 fn compare(build: Build, batches: &[usize], tolerance: f64) {
     compare_threads(build, &[1, 2, 4, 8], batches, tolerance);
 }
@@ -45,15 +46,17 @@ fn compare(build: Build, batches: &[usize], tolerance: f64) {
 fn compare_threads(build: Build, threads: &[usize], batches: &[usize], tolerance: f64) {
     let types = build.types();
     let mut bits: Vec<Vec<Vec<u32>>> = Vec::new();
-    for threads in threads.iter().copied() {
+    let sets = Isa::available().into_iter().map(|isa| (threads[0], isa));
+    let runs: Vec<(usize, Isa)> = sets.chain(threads[1..].iter().map(|n| (*n, Isa::current()))).collect();
+    for (run, (threads, isa)) in runs.into_iter().enumerate() {
         let mut store = Store::new(&types).unwrap();
-        let mut program = Program::compile(build.plan.clone(), threads).unwrap();
+        let mut program = Program::compile_for(isa, build.plan.clone(), threads).unwrap();
         let mut draw = Draw(42);
         let mut memory = fill(&mut program, &mut store, &mut draw);
         let mut all = Vec::new();
         for batch in batches {
             program.run(&mut store, moment(*batch));
-            if threads == 1 {
+            if run == 0 {
                 for kernel in &build.plan.kernels {
                     let Work::Nest(nest) = &kernel.work else { unreachable!("only nests here") };
                     reference::run(nest, *batch, &mut memory);
@@ -62,14 +65,15 @@ fn compare_threads(build: Build, threads: &[usize], batches: &[usize], tolerance
             for (name, id) in &build.plan.outputs {
                 let values = values(&program, &build.plan, name, *id);
                 all.push(values.iter().map(|v| v.to_bits()).collect());
-                if threads == 1 {
+                if run == 0 {
                     check(&build.plan, &values, &memory[id.0 as usize], tolerance);
                 }
             }
         }
         bits.push(all);
     }
-    assert!(bits.iter().all(|b| *b == bits[0]), "bits depend on the number of threads");
+    let same = bits.iter().all(|b| *b == bits[0]);
+    assert!(same, "bits depend on the number of threads or the instruction set\n{:#?}", build.plan.kernels);
 }
 
 fn values(program: &Program, plan: &Plan, name: &str, id: BufferId) -> Vec<f32> {
@@ -192,7 +196,7 @@ fn indices_are_read_and_written_as_integers() {
 #[test]
 fn random_nests() {
     let mut draw = Draw(1);
-    for _ in 0..100 {
+    for _ in 0..300 {
         let tile = draw.of(&[1, 2, 3, 5, 8]);
         let mut b = Build::new(11, tile, draw.of(&[1, 2, 4]));
         let (nest, slots) = random_nest(&mut b, &mut draw);
@@ -225,9 +229,19 @@ fn random_nests() {
 
 /// A nest over a tile; says whether it sums over the examples into slots.
 fn random_nest(b: &mut Build, draw: &mut Draw) -> (Nest, bool) {
-    let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33];
-    let outputs: Vec<usize> = (0..draw.below(4)).map(|_| draw.of(&sizes)).collect();
-    let reduced: Vec<usize> = (0..draw.of(&[0, 0, 1, 1, 2])).map(|_| draw.of(&sizes)).collect();
+    let sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33, 70, 150];
+    let mut room = 40_000;
+    let mut dims = |count: usize, draw: &mut Draw| -> Vec<usize> {
+        let size = |_| {
+            let fit: Vec<usize> = sizes.iter().copied().filter(|size| *size <= room).collect();
+            let size = draw.of(&fit);
+            room /= size;
+            size
+        };
+        (0..count).map(size).collect()
+    };
+    let outputs = dims(draw.below(4), draw);
+    let reduced = dims(draw.of(&[0, 0, 1, 1, 2]), draw);
     let slots = !reduced.is_empty() && draw.below(3) == 0;
     let consts = |sizes: &[usize]| sizes.iter().map(|n| Extent::Const(*n)).collect::<Vec<_>>();
     let (mut dims, examples, first) = if slots {

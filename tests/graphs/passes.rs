@@ -432,6 +432,33 @@ fn a_pass_at_fault_is_blamed_by_name() {
 }
 
 #[test]
+fn loops_read_sequences_without_their_zeros() {
+    let scan = |slices: [&str; 2]| {
+        let [a, b] = slices;
+        format!(
+            "{LEAVES}%2 = pad %0 {{low: [0, 2], high: [0, 2], fill: 0.0}} : each f32[3, 8]
+             %3 = scan %2, %1 {{sequences: 1, reverse: false, body: [
+                 %0 = argument {{index: 0, each: true}} : each f32[8]
+                 %1 = argument {{index: 1, each: true}} : each f32[4]
+                 %2 = slice %0 {{start: [2], extent: [4], stride: [1]}} : each f32[4]
+                 %3 = slice %0 {{start: [{a}], extent: [2], stride: [1]}} : each f32[2]
+                 %4 = slice %0 {{start: [{b}], extent: [2], stride: [1]}} : each f32[2]
+                 %5 = add %1, %2 : each f32[4]
+                 %6 = mul %3, %4 : each f32[2]
+                 output carry 0 = %5
+                 output row 0 = %5
+                 output row 1 = %6
+             ]}} : each f32[3, 6]\n"
+        )
+    };
+    insta::assert_snapshot!(shown("unpad", &scan(["3", "6"])));
+    // A step that reads columns together with zeros keeps them.
+    assert!(
+        shown("unpad", &scan(["1", "6"])).contains("argument {index: 0, each: true}         : each f32[8]")
+    );
+}
+
+#[test]
 fn options_leave_passes_out() {
     let reports = |options: &passes::Options| {
         let (_, reports) = passes::run(read(LEAVES), options).expect("the passes run");
@@ -444,6 +471,7 @@ fn options_leave_passes_out() {
             "decompose",
             "simplify",
             "cse",
+            "unpad",
             "simplify",
             "dce",
             "hoist",
@@ -457,7 +485,7 @@ fn options_leave_passes_out() {
     let off = vec!["simplify".to_string(), "decompose".to_string()];
     assert_eq!(
         reports(&passes::Options { off }),
-        ["scans", "decompose", "cse", "dce", "hoist", "region", "conv-pool", "winograd", "copies"]
+        ["scans", "decompose", "cse", "unpad", "dce", "hoist", "region", "conv-pool", "winograd", "copies"]
     );
 }
 

@@ -111,3 +111,44 @@ fn a_batch_mean_is_a_barrier() {
     let plan = plan(&computation, &[], &options(64)).unwrap();
     insta::assert_snapshot!(show::plan(&plan));
 }
+
+/// Momentum of two parameters of one shape: each is updated in a loop of its own, where nothing is read twice.
+#[test]
+fn updates_of_two_parameters_are_two_loops() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[33]));
+    let g = ops::batch_sum(&mut b, x);
+    let square = ops::mul(&mut b, x, x);
+    let h = ops::batch_sum(&mut b, square);
+    let [p, q, m, n] = [0, 1, 2, 3].map(|id| variable(&mut b, id, &[33]));
+    let m1 = ops::add(&mut b, m, g);
+    let n1 = ops::add(&mut b, n, h);
+    let p1 = ops::sub(&mut b, p, m1);
+    let q1 = ops::sub(&mut b, q, n1);
+    let updates =
+        [(0, p1), (1, q1), (2, m1), (3, n1)].map(|(id, value)| Update { variable: VariableId(id), value });
+    let computation = Computation { graph: b.graph, outputs: vec![], updates: updates.to_vec() };
+    let types: Vec<Type> = (0..4).map(|_| f32(&[33])).collect();
+    let plan = plan(&computation, &types, &options(16)).unwrap();
+    insta::assert_snapshot!(show::fused(&plan));
+    assert_eq!(plan.copies, vec![]);
+}
+
+/// What two loops read is stored if it is costly (`tanh`), and made again if it is not (`1 + tanh`).
+#[test]
+fn what_is_cheap_is_made_again() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[20]));
+    let [w, v] = [0, 1].map(|id| variable(&mut b, id, &[20, 20]));
+    let h = ops::contract(&mut b, x, w, "k, k m -> m");
+    let t = ops::tanh(&mut b, h);
+    let u = ops::offset(&mut b, t, 1.0);
+    let a = ops::mul(&mut b, u, h);
+    let y = ops::contract(&mut b, a, v, "k, k m -> m");
+    let outputs = [("z", ops::mul(&mut b, u, y)), ("t", ops::mul(&mut b, t, y))];
+    let outputs = outputs.map(|(name, node)| (name.to_string(), node)).to_vec();
+    let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+    let types = [f32(&[20, 20]), f32(&[20, 20])];
+    let plan = plan(&computation, &types, &options(16)).unwrap();
+    insta::assert_snapshot!(show::fused(&plan));
+}

@@ -87,6 +87,7 @@ impl List {
         for (at, candidate) in near.take(WINDOW) {
             if let Work::Nest(first) = &candidate.work
                 && in_tiles(candidate, buffers) == in_tiles(kernel, buffers)
+                && shares(first, nest)
                 && let Some(joined) = join(first, nest)
             {
                 return Some((at, joined));
@@ -155,6 +156,18 @@ fn plain(kernel: &PlannedKernel) -> Option<&Nest> {
         Work::Nest(nest) if nest.reduced == 0 && !nest.dims.is_empty() => Some(nest),
         Work::Nest(_) | Work::Gemm(_) | Work::Leaf(_) | Work::Loop(_) => None,
     }
+}
+
+/// Whether two nests touch a value in common. Without one there is nothing to save, and a join of the updates of two
+/// parameters keeps the rest of each update from joining.
+fn shares(first: &Nest, second: &Nest) -> bool {
+    let touched = |nest: &Nest| -> HashSet<BufferId> {
+        let accesses = nest.loads.iter().map(|load| &load.access);
+        let accesses = accesses.chain(nest.stores.iter().map(|store| &store.access));
+        // A number that stays the same costs nothing to read again.
+        accesses.filter(|access| access.strides.iter().any(|s| *s != 0)).map(|access| access.buffer).collect()
+    };
+    !touched(first).is_disjoint(&touched(second))
 }
 
 /// Drops the stores of loop nests that no kernel and nobody after the step reads.

@@ -5,7 +5,8 @@
 //! 2. What a leaf kernel or a matrix product reads must stand in memory: maps are stored, views of stored
 //!    values are read through strides.
 //! 3. A map that several places read is stored, unless it is no more than two cheap operations on stored
-//!    values; so is a costly map that a view repeats.
+//!    values; so is a costly map that a view repeats. But where each reader can make it again from one stored value
+//!    in a few cheap operations, it does: that takes less time than writing and reading memory.
 //! 4. A whole-batch value that the examples read is computed once: stored.
 //! 5. All else is computed inside its reader.
 //!
@@ -62,6 +63,8 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
     let mut reduced_in: HashMap<NodeId, Vec<usize>> = HashMap::new();
     let mut loop_root: Vec<Option<NodeId>> = vec![None; graph.len()];
     let mut slots_read_directly = vec![false; graph.len()];
+    // Stored for no other reason than that several loops read it.
+    let mut spare = vec![false; graph.len()];
 
     for id in graph.ids().rev() {
         let i = id.index();
@@ -106,11 +109,9 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
                 let costly_repeat = weights[i] > 1 && read_through_repeat(lowered, id);
                 let shared = places[i] > 1 && weights[i] > 2;
                 let once_for_each = !lowered.each(id) && read_by_examples(lowered, id);
-                if wanted || must_store[i] || !fuse || costly_repeat || shared || once_for_each {
-                    Storage::Stored
-                } else {
-                    Storage::Virtual
-                }
+                let needed = wanted || must_store[i] || !fuse || costly_repeat || once_for_each;
+                spare[i] = shared && !needed && lowered.each(id);
+                if needed || shared { Storage::Stored } else { Storage::Virtual }
             }
             Kernel::Reduce(combine, axes) => {
                 let summed = fuse
@@ -191,7 +192,61 @@ pub fn decide(lowered: &Lowered, fuse: bool) -> Roots {
             _ => {}
         }
     }
+    for id in graph.ids().filter(|id| spare[id.index()]) {
+        let mut again =
+            Again { lowered, storage: &storage, full: elements(lowered, id), cost: 0, from: None };
+        if again.make(id) {
+            storage[id.index()] = Storage::Virtual;
+        }
+    }
     Roots { storage, slots_read_directly }
+}
+
+/// As many cheap operations on an element take less time than writing it to memory and reading it again.
+const AGAIN: usize = 4;
+
+/// What it takes to make a value again in each of its readers.
+struct Again<'a> {
+    lowered: &'a Lowered<'a>,
+    storage: &'a [Storage],
+    /// Elements of the value.
+    full: usize,
+    /// Operations so far.
+    cost: usize,
+    /// The stored value it is made from; smaller ones do not count.
+    from: Option<NodeId>,
+}
+
+impl Again<'_> {
+    /// Adds a node that is computed where it is used; `false` if that costs more than storing the value.
+    fn make(&mut self, id: NodeId) -> bool {
+        let lowered = self.lowered;
+        self.cost += match lowered.kernel(id) {
+            Kernel::Map(scalar) if is_cheap(*scalar) => 1,
+            Kernel::Map(_) => return false,
+            _ => 0,
+        };
+        self.cost <= AGAIN && lowered.inputs(id).iter().all(|input| self.read(*input))
+    }
+
+    fn read(&mut self, id: NodeId) -> bool {
+        if self.lowered.constant(id).is_some() {
+            return true;
+        }
+        match self.storage[id.index()] {
+            Storage::Virtual => self.make(id),
+            Storage::Stored | Storage::Alias | Storage::Source => {
+                let small = elements(self.lowered, id) * 4 <= self.full;
+                small || *self.from.get_or_insert(id) == id
+            }
+            // In its reader's own loop.
+            Storage::Absorbed | Storage::Summed | Storage::Unused => false,
+        }
+    }
+}
+
+fn elements(lowered: &Lowered, id: NodeId) -> usize {
+    lowered.shape(id).iter().product()
 }
 
 /// Marks the value that a chain of views reads; the chain itself is read through strides.

