@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::trained::Data;
 use super::{MachineArgs, Outcome, SpecArgs, terminal, trained, unknown, usage};
-use crate::base::Diagnostic;
-use crate::base::Exit;
+use crate::base::{Diagnostic, Exit};
 use crate::driver;
 use crate::ir::experiment::{Experiment, ModelGraph};
 use crate::ir::sampling::Sampling;

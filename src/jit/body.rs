@@ -6,7 +6,7 @@
 //! difference is contracted: one rounding.
 
 use super::loops::{Inst, Loops};
-use super::schedule::{Contracted, Schedule};
+use super::schedule::{Contracted, Reduction, Schedule};
 use crate::ir::kernel::{Combine, Scalar};
 use crate::kernels::arith::Arith;
 use crate::kernels::vecmath;
@@ -135,8 +135,19 @@ impl<F: Copy, M: Copy> Body<'_, F, M> {
         }
     }
 
+    /// A partial result with what is combined at the current point.
+    pub fn more<A: Arith<F = F, M = M>>(&self, a: &mut A, reduction: Reduction, group: usize, sum: F) -> F {
+        match self.schedule.contracted[reduction.at] {
+            Some(contracted) => self.contracted(a, contracted, group, sum),
+            None => {
+                let value = self.operand(a, reduction.value, group);
+                combined(a, reduction.combine, sum, value)
+            }
+        }
+    }
+
     /// A sum of a product and another operand, rounded once.
-    pub fn contracted<A: Arith<F = F, M = M>>(
+    fn contracted<A: Arith<F = F, M = M>>(
         &self,
         a: &mut A,
         contracted: Contracted,
@@ -156,6 +167,18 @@ impl<F: Copy, M: Copy> Body<'_, F, M> {
         }
         a.fma(x, y, other)
     }
+}
+
+/// Combines partial results pairwise, the upper half with the lower one, until one is left.
+pub(super) fn fold<A: Arith>(a: &mut A, combine: Combine, sums: &[A::F]) -> A::F {
+    let mut sums = sums.to_vec();
+    while sums.len() > 1 {
+        let upper = sums.split_off(sums.len() / 2);
+        for (sum, other) in sums.iter_mut().zip(upper) {
+            *sum = combined(a, combine, *sum, other);
+        }
+    }
+    sums[0]
 }
 
 fn function<A: Arith>(a: &mut A, scalar: Scalar, x: A::F) -> A::F {

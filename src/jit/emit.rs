@@ -6,12 +6,11 @@
 use cranelift::codegen::ir::BlockArg;
 use cranelift::prelude::*;
 
-use super::body::{Cell, Env, Val, combined, neutral};
-use super::loops::{Inst, Loops};
+use super::body::{Cell, Env, Val, neutral};
+use super::loops::Loops;
 use super::math::Clif;
 use super::ranged;
-use super::schedule::{LANES, Lanes, Schedule};
-use crate::ir::kernel::Combine;
+use super::schedule::{LANES, Lanes, Reduction, Schedule};
 use crate::ir::plan::Extent;
 use crate::kernels::arith::Arith;
 
@@ -271,33 +270,20 @@ impl Emitter<'_> {
         });
     }
 
-    /// The instructions that combine over the reduced dimensions.
-    fn reductions(&self) -> Vec<(usize, Combine, usize)> {
-        let body = self.loops.body.iter().enumerate();
-        body.filter_map(|(i, inst)| match inst {
-            Inst::Reduced(combine, value) if self.schedule.needed[1][i] => Some((i, *combine, *value)),
-            _ => None,
-        })
-        .collect()
-    }
-
     /// Runs the reduced loops and leaves the results of all reductions.
     fn reduce(&mut self) {
-        let reductions = self.reductions();
+        let reductions = self.schedule.reductions(self.loops);
         let lanes = match self.schedule.lanes {
-            Lanes::Reduced(dim) => match self.loops.dims[dim] {
-                Extent::Const(n) => n.div_ceil(LANES).min(self.schedule.unroll).next_power_of_two(),
-                Extent::Examples(_) => self.schedule.unroll,
-            },
+            Lanes::Reduced(dim) => self.schedule.partials(self.loops.dims[dim]),
             Lanes::Output(_) | Lanes::None => self.groups.len(),
         };
         let mut start = Vec::new();
-        for (_, combine, _) in &reductions {
+        for Reduction { combine, .. } in &reductions {
             let neutral = Clif(&mut self.b).number(neutral(*combine));
             start.extend(std::iter::repeat_n(neutral, lanes));
         }
         let sums = self.reduce_loops(0, &reductions, start);
-        for ((at, combine, _), sums) in reductions.iter().zip(sums.chunks(lanes)) {
+        for (Reduction { at, combine, .. }, sums) in reductions.iter().zip(sums.chunks(lanes)) {
             self.env[*at] = Some(match self.schedule.lanes {
                 Lanes::Reduced(_) => Cell::Shared(Val::Num(self.horizontal(*combine, sums))),
                 Lanes::Output(_) | Lanes::None => Cell::Per(sums.iter().map(|sum| Val::Num(*sum)).collect()),
@@ -305,12 +291,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn reduce_loops(
-        &mut self,
-        depth: usize,
-        reductions: &[(usize, Combine, usize)],
-        sums: Vec<Value>,
-    ) -> Vec<Value> {
+    fn reduce_loops(&mut self, depth: usize, reductions: &[Reduction], sums: Vec<Value>) -> Vec<Value> {
         let level = self.schedule.block_level() + depth;
         if depth > 0 {
             self.compute(level, |schedule, i| schedule.needed[0][i] && !schedule.follows[i]);
@@ -341,7 +322,7 @@ impl Emitter<'_> {
         &mut self,
         dim: usize,
         level: usize,
-        reductions: &[(usize, Combine, usize)],
+        reductions: &[Reduction],
         sums: Vec<Value>,
     ) -> Vec<Value> {
         let unroll = sums.len() / reductions.len().max(1);
@@ -380,20 +361,14 @@ impl Emitter<'_> {
     }
 
     /// Adds the current point of the reduced loops to the partial results.
-    fn combine(&mut self, reductions: &[(usize, Combine, usize)], mut sums: Vec<Value>) -> Vec<Value> {
+    fn combine(&mut self, reductions: &[Reduction], mut sums: Vec<Value>) -> Vec<Value> {
         let lanes = sums.len() / reductions.len().max(1);
         let masked = matches!(self.schedule.lanes, Lanes::Reduced(_));
-        for (r, (at, combine, value)) in reductions.iter().enumerate() {
+        for (r, reduction) in reductions.iter().enumerate() {
             for (g, group) in self.groups.clone().into_iter().enumerate() {
                 let sum = &mut sums[r * lanes + g % lanes];
                 let (mut a, body) = self.parts();
-                let new = match body.schedule.contracted[*at] {
-                    Some(contracted) => body.contracted(&mut a, contracted, g, *sum),
-                    None => {
-                        let value = body.operand(&mut a, *value, g);
-                        combined(&mut a, *combine, *sum, value)
-                    }
-                };
+                let new = body.more(&mut a, *reduction, g, *sum);
                 *sum = if masked && group.width < LANES {
                     self.lower_lanes(group.width, new, *sum)
                 } else {

@@ -3,7 +3,7 @@
 use cranelift::codegen::ir::ConstantData;
 use cranelift::prelude::*;
 
-use super::body::{Body, Cell, Val, combined};
+use super::body::{Body, Cell, Val, combined, fold};
 use super::emit::Emitter;
 use super::loops::Inst;
 use super::math::{Clif, cast, splat_bits};
@@ -81,14 +81,7 @@ impl<'a> Emitter<'a> {
 
     /// Combines partial results pairwise, then their lanes; the result stands in every lane.
     pub(super) fn horizontal(&mut self, combine: Combine, sums: &[Value]) -> Value {
-        let mut sums = sums.to_vec();
-        while sums.len() > 1 {
-            let upper = sums.split_off(sums.len() / 2);
-            for (sum, other) in sums.iter_mut().zip(upper) {
-                *sum = combined(&mut Clif(&mut self.b), combine, *sum, other);
-            }
-        }
-        let mut sum = sums[0];
+        let mut sum = fold(&mut Clif(&mut self.b), combine, sums);
         for order in [[2, 3, 0, 1], [1, 0, 3, 2]] {
             let other = self.permuted(sum, order);
             sum = combined(&mut Clif(&mut self.b), combine, sum, other);

@@ -61,6 +61,17 @@ pub struct Contracted {
     pub minus_other: bool,
 }
 
+/// What a nest combines over its reduced dimensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction {
+    /// The instruction with the result.
+    pub at: usize,
+    /// How.
+    pub combine: Combine,
+    /// The instruction whose results are combined.
+    pub value: usize,
+}
+
 impl Schedule {
     /// The schedule of a nest.
     pub fn new(loops: &Loops) -> Schedule {
@@ -105,6 +116,27 @@ impl Schedule {
         }
         let unroll = unroll(loops, &needed, lanes);
         Schedule { lanes, outer, inner, level, follows, varies, needed, contracted, unroll }
+    }
+
+    /// What is combined over the reduced dimensions, as far as it is needed.
+    pub fn reductions(&self, loops: &Loops) -> Vec<Reduction> {
+        let body = loops.body.iter().enumerate();
+        body.filter_map(|(at, inst)| match inst {
+            Inst::Reduced(combine, value) if self.needed[1][at] => {
+                Some(Reduction { at, combine: *combine, value: *value })
+            }
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Partial results of each reduction along lanes of this extent, in vectors of [`LANES`]: a power of two, and the
+    /// same for vectors of any width.
+    pub fn partials(&self, extent: Extent) -> usize {
+        match extent {
+            Extent::Const(n) => n.div_ceil(LANES).min(self.unroll).next_power_of_two(),
+            Extent::Examples(_) => self.unroll,
+        }
     }
 
     /// How many loops stand around the block of lanes, its own included.

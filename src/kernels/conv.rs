@@ -146,6 +146,27 @@ impl Padding {
         self.extents[0] * self.extents[1] * channels
     }
 
+    /// The first `count` inputs as the kernels read them: copied one after the other to `to`, with zeros around
+    /// each, or where they are without a place for copies.
+    ///
+    /// # Safety
+    /// The inputs are readable; `to` holds [`Padding::elements`] numbers for each.
+    pub(super) unsafe fn group(
+        &self,
+        window: &Window,
+        x: Batch<*const f32>,
+        count: usize,
+        to: Option<*mut f32>,
+    ) -> Batch<*const f32> {
+        let Some(to) = to else { return x };
+        let stride = self.elements(window.channels);
+        for i in 0..count {
+            // SAFETY: the caller's contract, for each of them.
+            unsafe { self.copy(window, x.start.add(i * x.stride), to.add(i * stride)) };
+        }
+        Batch { start: to, stride }
+    }
+
     /// Copies an input to the middle of a padded image, with zeros around it.
     ///
     /// # Safety

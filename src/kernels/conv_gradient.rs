@@ -217,13 +217,8 @@ pub(super) unsafe fn weight_gradient_on(
         weight_rows(conv, &padding, &mut scratch.rows);
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
-            let mut images = Batch { start: x.start.add(first * x.stride), stride: x.stride };
-            if let Some(to) = padded {
-                for i in 0..count {
-                    padding.copy(window, images.start.add(i * x.stride), to.add(i * floats));
-                }
-                images = Batch { start: to, stride: floats };
-            }
+            let images = Batch { start: x.start.add(first * x.stride), stride: x.stride };
+            let images = padding.group(window, images, count, padded);
             let k = window_taps(conv, &padding, count, images.stride, g.stride, &mut scratch.taps);
             for group in 0..conv.groups {
                 let p = Product {

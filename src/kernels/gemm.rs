@@ -62,6 +62,17 @@ impl Product<'_> {
         }
     }
 
+    /// The columns in blocks that fit a tile: for each its first column, how many, and how many vectors they fill.
+    pub(super) fn column_blocks(&self, tiles: &Tiles) -> impl Iterator<Item = [usize; 3]> + use<> {
+        let (n, lanes) = (self.n, tiles.lanes);
+        let vectors = n.div_ceil(lanes);
+        let blocks = vectors.div_ceil(tiles.by_vectors.len());
+        (0..blocks).map(move |i| {
+            let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
+            [start * lanes, (n - start * lanes).min((end - start) * lanes), end - start]
+        })
+    }
+
     /// The product in blocks of `steps` steps over taps and k, one after the other; there is a step.
     pub(super) fn in_blocks(&self, steps: usize, mut run: impl FnMut(&Product)) {
         let mut accumulate = self.accumulate;
@@ -114,14 +125,9 @@ pub(super) fn share(total: usize, parts: usize, i: usize) -> usize {
 
 /// All rows and columns for one block of k.
 unsafe fn block(tiles: &Tiles, p: &Product, row: &impl Fn(usize) -> (isize, isize)) {
-    let vectors = p.n.div_ceil(tiles.lanes);
-    let blocks = vectors.div_ceil(tiles.by_vectors.len());
-    for i in 0..blocks {
-        let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
-        let first = start * tiles.lanes;
-        let columns = (p.n - first).min((end - start) * tiles.lanes);
-        let variants = tiles.by_vectors[end - start - 1];
-        let full = columns == (end - start) * tiles.lanes;
+    for [first, columns, vectors] in p.column_blocks(tiles) {
+        let variants = tiles.by_vectors[vectors - 1];
+        let full = columns == vectors * tiles.lanes;
         // SAFETY: the block's columns are among the product's.
         unsafe { column_block(variants, full, p, first, columns, row) };
     }

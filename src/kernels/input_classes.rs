@@ -90,13 +90,8 @@ pub(super) unsafe fn gradient(
     unsafe {
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
-            let mut images = Batch { start: g.start.add(first * g.stride), stride: g.stride };
-            if let Some(to) = padded {
-                for i in 0..count {
-                    padding.copy(&of_g, images.start.add(i * g.stride), to.add(i * floats));
-                }
-                images = Batch { start: to, stride: floats };
-            }
+            let images = Batch { start: g.start.add(first * g.stride), stride: g.stride };
+            let images = padding.group(&of_g, images, count, padded);
             if untouched {
                 for example in first..first + count {
                     dx.start.add(example * dx.stride).write_bytes(0, w.input_elements());

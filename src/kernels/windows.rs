@@ -23,15 +23,11 @@ pub(super) unsafe fn reduce(tiles: &Tiles, p: &Product, rows: &[(isize, isize)])
     if rows.is_empty() || p.taps.is_empty() || p.n == 0 || p.k == 0 {
         return;
     }
-    let vectors = p.n.div_ceil(tiles.lanes);
-    let blocks = vectors.div_ceil(tiles.by_vectors.len());
-    for i in 0..blocks {
-        let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
-        let first = start * tiles.lanes;
-        let columns = (p.n - first).min((end - start) * tiles.lanes);
-        let steps = (PANEL / ((end - start) * tiles.lanes)).max(1);
+    for columns in p.column_blocks(tiles) {
+        let [.., vectors] = columns;
+        let steps = (PANEL / (vectors * tiles.lanes)).max(1);
         // SAFETY: blocks name the same addresses as the whole, each once.
-        p.in_blocks(steps, |p| unsafe { all_rows(tiles, p, rows, [first, columns, end - start]) });
+        p.in_blocks(steps, |p| unsafe { all_rows(tiles, p, rows, columns) });
     }
 }
 

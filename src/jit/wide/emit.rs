@@ -3,10 +3,10 @@
 //! Every sum has the order that the narrow code gives it: a reduction along the lanes keeps as many partial
 //! results in both, and folds them in the same way.
 
-use super::super::body::{Body, Cell, Env, Val, combined, neutral};
+use super::super::body::{Body, Cell, Env, Val, combined, fold, neutral};
 use super::super::loops::{Inst, Loops};
 use super::super::ranged;
-use super::super::schedule::{LANES, Lanes, Schedule};
+use super::super::schedule::{LANES, Lanes, Reduction, Schedule};
 use super::program::{Kind, Mask, Op, Operand, Place, Recorder};
 use super::set::Set;
 use crate::ir::kernel::Combine;
@@ -32,9 +32,6 @@ struct Emitter<'a> {
     env: Env<Operand, Mask>,
     groups: Vec<Group>,
 }
-
-/// One reduction: its instruction, how it combines, what it combines.
-type Reduction = (usize, Combine, usize);
 
 /// The operations of a nest; `None` where it has something that only the narrow code does.
 pub fn program(loops: &Loops, schedule: &Schedule, set: Set) -> Option<Vec<Op>> {
@@ -157,31 +154,18 @@ impl Emitter<'_> {
 
     /// Runs the reduced loops and leaves the results of all reductions.
     fn reduce(&mut self) {
-        let reductions: Vec<Reduction> = self
-            .loops
-            .body
-            .iter()
-            .enumerate()
-            .filter_map(|(i, inst)| match inst {
-                Inst::Reduced(combine, value) if self.schedule.needed[1][i] => Some((i, *combine, *value)),
-                _ => None,
-            })
-            .collect();
+        let reductions = self.schedule.reductions(self.loops);
         let vectors = match self.schedule.lanes {
-            Lanes::Reduced(dim) => {
-                let (Extent::Const(n) | Extent::Examples(n)) = self.loops.dims[dim];
-                let narrow = n.div_ceil(LANES).min(self.schedule.unroll).next_power_of_two();
-                narrow.div_ceil(self.width / LANES)
-            }
+            Lanes::Reduced(dim) => self.schedule.partials(self.loops.dims[dim]).div_ceil(self.width / LANES),
             Lanes::Output(_) | Lanes::None => self.groups.len(),
         };
         let mut sums: Vec<Vec<Operand>> = Vec::new();
-        for (_, combine, _) in &reductions {
+        for Reduction { combine, .. } in &reductions {
             let start = Operand::Bits(neutral(*combine).to_bits());
             sums.push((0..vectors).map(|_| self.r.variable(start)).collect());
         }
         self.reduce_loops(0, &reductions, &sums);
-        for ((at, combine, _), sums) in reductions.iter().zip(&sums) {
+        for (Reduction { at, combine, .. }, sums) in reductions.iter().zip(&sums) {
             self.env[*at] = Some(match self.schedule.lanes {
                 Lanes::Reduced(_) => Cell::Shared(Val::Num(self.horizontal(*combine, sums))),
                 Lanes::Output(_) | Lanes::None => Cell::Per(sums.iter().map(|sum| Val::Num(*sum)).collect()),
@@ -224,17 +208,10 @@ impl Emitter<'_> {
     /// Adds the current point of the reduced loops to the partial results.
     fn combine(&mut self, reductions: &[Reduction], sums: &[Vec<Operand>]) {
         let masked = matches!(self.schedule.lanes, Lanes::Reduced(_));
-        for ((at, combine, value), sums) in reductions.iter().zip(sums) {
+        for (reduction, sums) in reductions.iter().zip(sums) {
             for (g, group) in self.groups.clone().into_iter().enumerate() {
                 let Emitter { r, loops, schedule, env, .. } = &mut *self;
-                let body = Body { loops, schedule, env };
-                let new = match schedule.contracted[*at] {
-                    Some(contracted) => body.contracted(r, contracted, g, sums[g]),
-                    None => {
-                        let value = body.operand(r, *value, g);
-                        combined(r, *combine, sums[g], value)
-                    }
-                };
+                let new = Body { loops, schedule, env }.more(r, *reduction, g, sums[g]);
                 r.assign(sums[g], new, masked && group.tail);
             }
         }
@@ -242,14 +219,7 @@ impl Emitter<'_> {
 
     /// Folds partial results and their lanes; the result stands in every lane.
     fn horizontal(&mut self, combine: Combine, sums: &[Operand]) -> Operand {
-        let mut sums = sums.to_vec();
-        while sums.len() > 1 {
-            let upper = sums.split_off(sums.len() / 2);
-            for (sum, other) in sums.iter_mut().zip(upper) {
-                *sum = combined(&mut self.r, combine, *sum, other);
-            }
-        }
-        let mut sum = sums[0];
+        let mut sum = fold(&mut self.r, combine, sums);
         let halves = (self.width > 8).then_some(Kind::UpperHalf);
         let quarters = [Kind::SecondQuarter, Kind::Permute(0b01_00_11_10), Kind::Permute(0b10_11_00_01)];
         for kind in halves.into_iter().chain(quarters) {

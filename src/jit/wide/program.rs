@@ -122,7 +122,7 @@ pub struct Op {
 
 impl Op {
     /// The vectors it reads.
-    pub fn vectors(&self) -> impl Iterator<Item = u32> {
+    pub fn vectors(&self) -> impl DoubleEndedIterator<Item = u32> {
         self.args.iter().filter_map(|arg| match arg {
             Operand::Vector(v) => Some(*v),
             Operand::Bits(_) | Operand::Counting(_) | Operand::Keep => None,

@@ -87,11 +87,7 @@ fn release(live: &mut Vec<(Interval, u8)>, free: &mut Vec<u8>, now: usize) {
 /// The register of an operand that is read for the last time where the value is made: so a multiply-add and a
 /// selection need no copy. The operand that is added comes first.
 fn preferred(ops: &[Op], interval: &Interval, homes: &[Home], free: &[u8]) -> Option<u8> {
-    let op = &ops[interval.from];
-    let homes = op.args.iter().rev().filter_map(|arg| match arg {
-        super::program::Operand::Vector(v) => Some(homes[*v as usize]),
-        _ => None,
-    });
+    let homes = ops[interval.from].vectors().rev().map(|vector| homes[vector as usize]);
     let mut registers = homes.filter_map(|home| match home {
         Home::Register(register) => Some(register),
         Home::Slot(_) => None,

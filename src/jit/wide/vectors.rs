@@ -116,7 +116,7 @@ impl Assembler<'_> {
         }
     }
 
-    /// The lowest four lanes of a register become 0, and all others.
+    /// All lanes of a register become 0: what is written to the lowest four clears the others.
     pub(super) fn clear(&mut self, register: Register) {
         let narrow = part(register, Register::XMM0);
         let code = Code::EVEX_Vpxord_xmm_k1z_xmm_xmmm128b32;
