@@ -17,10 +17,10 @@ pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
 pub const LN_2_HIGH: f32 = 0.693_359_4;
 /// The rest of `ln 2`.
 pub const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// `exp` gives 0 below this.
-pub const EXP_LOW: f32 = -104.0;
-/// `exp` gives infinity above this (and already above 88.72284).
-pub const EXP_HIGH: f32 = 100.0;
+/// `exp` gives 0 below this; half of the last value is still a normal number.
+pub const EXP_LOW: f32 = -86.6;
+/// `exp` gives infinity from here on (and already above 88.72284).
+pub const EXP_HIGH: f32 = 89.0;
 /// `(exp(r) - 1 - r) / r^2` for `|r| <= ln(2) / 2`, highest power first.
 pub const EXP: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 /// `(log(1 + f) - f + f^2 / 2) / f^3` for `1 + f` in `[sqrt(1/2), sqrt(2))`, highest power first.
@@ -37,8 +37,8 @@ pub const LOG: [f32; 9] = [
 ];
 /// The bits of `sqrt(1/2)`.
 pub const SQRT_HALF_BITS: i32 = 0x3f35_04f3;
-/// `tanh` is 1 from here on.
-pub const TANH_HIGH: f32 = 9.0;
+/// `tanh` is 1 from here on; the rational function rounds to 1 or more at this very place.
+pub const TANH_HIGH: f32 = 9.42;
 /// The odd numerator of `tanh`, highest power first.
 pub const TANH_P: [f32; 7] = [
     -2.760_768_5e-16,
@@ -51,8 +51,8 @@ pub const TANH_P: [f32; 7] = [
 ];
 /// The even denominator of `tanh`, highest power first.
 pub const TANH_Q: [f32; 4] = [1.198_258_4e-6, 1.185_347_1e-4, 2.268_434_6e-3, 4.893_525e-3];
-/// `erf` is 1 from here on.
-pub const ERF_HIGH: f32 = 4.0;
+/// `erf` is 1 from here on; the rational function rounds to 1 or more at this very place.
+pub const ERF_HIGH: f32 = 4.1;
 /// The odd numerator of `erf`, highest power first.
 pub const ERF_P: [f32; 7] = [
     -2.726_142_3e-10,
@@ -91,10 +91,8 @@ fn polynomial<A: Arith>(a: &mut A, x: A::F, coefficients: &[f32]) -> A::F {
 #[inline(always)]
 fn clamp<A: Arith>(a: &mut A, x: A::F, low: f32, high: f32) -> A::F {
     let (low, high) = (a.number(low), a.number(high));
-    let below = a.lt(x, low);
-    let x = a.select(below, low, x);
-    let above = a.lt(high, x);
-    a.select(above, high, x)
+    let x = a.max(low, x);
+    a.min(high, x)
 }
 
 /// `|x|`, by clearing the sign bit.
@@ -106,14 +104,9 @@ pub fn abs_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.of_bits(bits)
 }
 
-/// `exp(x)`: with `x = n ln 2 + r`, a polynomial in `r` times two powers of two (two, so that
-/// denormal results are rounded once). What underflows altogether is multiplied by 0, not by a power of two:
-/// processors take a hundred cycles for a product that underflows, and masks of attention are full of them.
+/// With `x = n ln 2 + r` the number `exp(r)`, and the bits of a float that end with those of `n`.
 #[inline(always)]
-pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
-    let (low, zero) = (a.number(EXP_LOW), a.number(0.0));
-    let vanishes = a.lt(x, low);
-    let x = clamp(a, x, EXP_LOW, EXP_HIGH);
+fn exp_parts<A: Arith>(a: &mut A, x: A::F) -> (A::F, A::I) {
     let (log2e, round) = (a.number(LOG2_E), a.number(ROUND));
     let t = a.fma(x, log2e, round);
     let n = a.sub(t, round);
@@ -124,22 +117,31 @@ pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let square = a.mul(r, r);
     let p = a.fma(p, square, r);
     let one = a.number(1.0);
-    let p = a.add(p, one);
-    let t_bits = a.bits(t);
-    let round_bits = a.integer(ROUND.to_bits() as i32);
-    let n = a.int_sub(t_bits, round_bits);
-    let half = a.sar(n, 1);
-    let rest = a.int_sub(n, half);
-    let bias = a.integer(127);
-    let half = a.int_add(half, bias);
-    let rest = a.int_add(rest, bias);
-    let half = a.shl(half, 23);
-    let rest = a.shl(rest, 23);
-    let half = a.of_bits(half);
-    let rest = a.of_bits(rest);
-    let rest = a.select(vanishes, zero, rest);
-    let p = a.mul(p, half);
-    a.mul(p, rest)
+    (a.add(p, one), a.bits(t))
+}
+
+/// `p` times the power of two of the sum of `more` and the integer at the end of `bits`; that power is normal.
+#[inline(always)]
+fn scaled<A: Arith>(a: &mut A, p: A::F, bits: A::I, more: i32) -> A::F {
+    let biased = a.integer(127 + more);
+    let biased = a.int_add(bits, biased);
+    let power = a.shl(biased, 23);
+    let power = a.of_bits(power);
+    a.mul(p, power)
+}
+
+/// `exp(x)`: a polynomial times a power of two, the last factor of two apart so that no power is too large.
+/// There are no denormal results: processors take a hundred cycles for a product that underflows, and masks of
+/// attention are full of them.
+#[inline(always)]
+pub fn exp_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
+    let (low, zero) = (a.number(EXP_LOW), a.number(0.0));
+    let vanishes = a.lt(x, low);
+    let x = clamp(a, x, EXP_LOW, EXP_HIGH);
+    let (p, bits) = exp_parts(a, x);
+    let half = scaled(a, p, bits, -1);
+    let whole = a.add(half, half);
+    a.select(vanishes, zero, whole)
 }
 
 /// A positive finite `x` as `(f, e)` with `x = (1 + f) 2^e` and `1 + f` in `[sqrt(1/2), sqrt(2))`.
@@ -193,7 +195,7 @@ pub fn log_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     a.select(defined, r, nan)
 }
 
-/// `x P(x^2) / Q(x^2)` between `-limit` and `limit`, 1 in size from there on.
+/// `x P(x^2) / Q(x^2)` between `-limit` and `limit`, where it rounds to 1 in size, and 1 in size from there on.
 #[inline(always)]
 fn odd_rational<A: Arith>(a: &mut A, x: A::F, p: &[f32], q: &[f32], limit: f32) -> A::F {
     let x = clamp(a, x, -limit, limit);
@@ -202,13 +204,7 @@ fn odd_rational<A: Arith>(a: &mut A, x: A::F, p: &[f32], q: &[f32], limit: f32) 
     let q = polynomial(a, z, q);
     let ratio = a.div(p, q);
     let r = a.mul(x, ratio);
-    let r = clamp(a, r, -1.0, 1.0);
-    let (high, one) = (a.number(limit), a.number(1.0));
-    let above = a.le(high, x);
-    let r = a.select(above, one, r);
-    let (low, minus_one) = (a.number(-limit), a.number(-1.0));
-    let below = a.le(x, low);
-    a.select(below, minus_one, r)
+    clamp(a, r, -1.0, 1.0)
 }
 
 /// `tanh(x)`
@@ -223,7 +219,7 @@ pub fn erf_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     odd_rational(a, x, &ERF_P, &ERF_Q, ERF_HIGH)
 }
 
-/// `1 / (1 + exp(-x))`, from `exp(-|x|)` so that nothing overflows.
+/// `1 / (1 + exp(-x))`, from `exp(-|x|)` so that nothing overflows; never below `exp(EXP_LOW)`.
 #[inline(always)]
 pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let bits = a.bits(x);
@@ -231,8 +227,10 @@ pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let positive = a.integer(i32::MAX);
     let bits = a.and(bits, positive);
     let bits = a.xor(bits, sign);
-    let minus_abs = a.of_bits(bits);
-    let e = exp_steps(a, minus_abs);
+    let (minus_abs, low) = (a.of_bits(bits), a.number(EXP_LOW));
+    let minus_abs = a.max(low, minus_abs);
+    let (p, bits) = exp_parts(a, minus_abs);
+    let e = scaled(a, p, bits, 0);
     let (zero, one) = (a.number(0.0), a.number(1.0));
     let negative = a.lt(x, zero);
     let top = a.select(negative, e, one);
