@@ -1,5 +1,8 @@
 //! The standard library: `.nn` text that ships inside the binary.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// Every file of the library with its text, in the order in which they are read.
 pub static FILES: &[(&str, &str)] = &[
     ("std/activations.nn", include_str!("../std/activations.nn")),
@@ -24,3 +27,20 @@ pub static FILES: &[(&str, &str)] = &[
     ("std/text_metrics.nn", include_str!("../std/text_metrics.nn")),
     ("std/variational.nn", include_str!("../std/variational.nn")),
 ];
+
+/// Where each name of the library is defined: the number of its file, and of the item there. Known without parsing:
+/// in the library an item begins with a word at the start of a line, and its name follows.
+pub static NAMES: LazyLock<HashMap<&str, [usize; 2]>> = LazyLock::new(|| {
+    let items =
+        |text: &'static str| text.lines().filter(|line| line.starts_with(|c: char| c.is_alphabetic()));
+    let named = |(file, (_, text)): (usize, &(&str, &'static str))| {
+        items(text).enumerate().filter_map(move |(item, line)| Some((name_in(line)?, [file, item])))
+    };
+    FILES.iter().enumerate().flat_map(named).collect()
+});
+
+/// The name in `layer dense(units: int)`.
+fn name_in(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once(' ')?;
+    rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next()
+}

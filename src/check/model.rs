@@ -15,20 +15,16 @@ use crate::syntax::ast::{DefKind, Item};
 use crate::ty::Type;
 
 impl<'a> Checker<'a> {
-    /// Elaborates every model of the main file and the files it uses, in the order of the text.
+    /// Elaborates every model of the main file, in the order of the text; those of other files take part only where
+    /// they are used.
     pub fn all_models(&mut self) {
         let program = self.program;
-        for (module, parsed) in program.modules.iter().enumerate() {
-            // A model of another file takes part only when it is used.
-            if module > 0 {
-                continue;
-            }
-            for item in &parsed.ast.items {
-                if let Item::Def(def) = item
-                    && def.kind == DefKind::Model
-                {
-                    self.ensure_model(DefRef { def, module }, None);
-                }
+        let Some(main) = program.modules.first() else { return };
+        for item in &main.ast.items {
+            if let Item::Def(def) = item
+                && def.kind == DefKind::Model
+            {
+                self.ensure_model(DefRef { def, module: 0 }, None);
             }
         }
     }

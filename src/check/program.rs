@@ -1,5 +1,6 @@
 //! The texts of an experiment: the main file, the files it uses, the library; and their top-level names.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -14,23 +15,22 @@ pub struct ItemRef {
     pub item: usize,
 }
 
-/// One parsed file.
+/// One parsed file of the user's.
 pub struct Module {
     pub ast: ast::File,
-    pub library: bool,
     /// The folder that its paths are relative to.
     pub folder: PathBuf,
     /// Its own names and those it takes from other files.
     pub names: HashMap<String, ItemRef>,
 }
 
-/// All parsed files; the main file is module 0.
+/// The files of an experiment. The main file is module 0; the files of the library come behind those of the user's.
 #[derive(Default)]
 pub struct Program {
     pub sources: Sources,
     pub modules: Vec<Module>,
-    /// The names of the library.
-    pub library: HashMap<String, ItemRef>,
+    /// The files of the library, each parsed when one of its items is asked for.
+    library: Vec<(FileId, OnceCell<ast::File>)>,
     /// The values of `--set`.
     pub overrides: Vec<(String, ast::Expr)>,
     /// Loaded files by their full path.
@@ -75,26 +75,45 @@ impl Program {
         };
         program.module(path.to_path_buf(), folder, text, out, 0);
         for (name, text) in library::FILES {
-            program.library_module(name, text, out);
+            let file = program.sources.add(PathBuf::from(name), text.to_string(), true);
+            program.library.push((file, OnceCell::new()));
         }
         program
     }
 
     /// The item that a reference names.
     pub fn item(&self, at: ItemRef) -> Option<&ast::Item> {
-        self.modules.get(at.module)?.ast.items.get(at.item)
+        let tree = match at.module.checked_sub(self.modules.len()) {
+            None => &self.modules[at.module].ast,
+            Some(file) => self.library_file(file)?,
+        };
+        tree.items.get(at.item)
+    }
+
+    fn library_file(&self, number: usize) -> Option<&ast::File> {
+        let ((file, tree), (_, text)) = (self.library.get(number)?, library::FILES.get(number)?);
+        Some(
+            tree.get_or_init(|| {
+                syntax::parse(*file, text).expect("the library parses: a test reads all of it")
+            }),
+        )
+    }
+
+    fn in_the_library(&self, name: &str) -> Option<ItemRef> {
+        let [file, item] = *library::NAMES.get(name)?;
+        Some(ItemRef { module: self.modules.len() + file, item })
     }
 
     /// What a top-level name means in a module: its own names first, then the library's.
     pub fn find(&self, module: usize, name: &str) -> Option<ItemRef> {
         let own = self.modules.get(module).and_then(|m| m.names.get(name));
-        own.or_else(|| self.library.get(name)).copied()
+        own.copied().or_else(|| self.in_the_library(name))
     }
 
     /// The top-level names that a module sees.
     pub fn names(&self, module: usize) -> impl Iterator<Item = &str> {
         let own = self.modules.get(module).into_iter().flat_map(|m| m.names.keys());
-        own.chain(self.library.keys()).map(String::as_str)
+        own.map(String::as_str).chain(library::NAMES.keys().copied())
     }
 
     /// Whether a place is in the library.
@@ -110,24 +129,6 @@ impl Program {
             return Err("this path leads out of the folder of the experiment".to_string());
         }
         Ok(target)
-    }
-
-    fn library_module(&mut self, name: &str, text: &str, out: &mut Vec<Diagnostic>) {
-        let file = self.sources.add(PathBuf::from(name), text.to_string(), true);
-        let ast = match syntax::parse(file, text) {
-            Ok(ast) => ast,
-            Err(problems) => {
-                out.extend(problems);
-                return;
-            }
-        };
-        let module = self.modules.len();
-        for (item, node) in ast.items.iter().enumerate() {
-            if let Some(name) = name_of(node) {
-                self.library.insert(name.name.clone(), ItemRef { module, item });
-            }
-        }
-        self.modules.push(Module { ast, library: true, folder: PathBuf::new(), names: HashMap::new() });
     }
 
     fn module(
@@ -168,7 +169,7 @@ impl Program {
             .iter()
             .filter_map(|item| if let ast::Item::Use(used) = item { Some(used.clone()) } else { None })
             .collect();
-        self.modules.push(Module { ast, library: false, folder, names });
+        self.modules.push(Module { ast, folder, names });
         for used in uses {
             self.take(module, &used, out, depth);
         }
@@ -307,7 +308,7 @@ impl Program {
 
     /// The names of all settings of the user's files.
     pub fn setting_names(&self) -> impl Iterator<Item = &str> {
-        let items = self.modules.iter().filter(|m| !m.library).flat_map(|m| &m.ast.items);
+        let items = self.modules.iter().flat_map(|m| &m.ast.items);
         items
             .filter(|item| matches!(item, ast::Item::Let(_)))
             .filter_map(name_of)

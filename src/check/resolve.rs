@@ -45,9 +45,6 @@ pub fn resolve(c: &mut Checker) {
     let program = c.program;
     let mut used = HashSet::new();
     for (module, parsed) in program.modules.iter().enumerate() {
-        if parsed.library {
-            continue;
-        }
         let mut names = Names { c, module, used: std::mem::take(&mut used), scopes: Vec::new() };
         for item in &parsed.ast.items {
             names.item(item);

@@ -85,7 +85,7 @@ impl<'a> Checker<'a> {
     pub fn all_settings(&mut self) -> Vec<(String, String)> {
         let program = self.program;
         let mut values = Vec::new();
-        for (module, parsed) in program.modules.iter().enumerate().filter(|(_, m)| !m.library) {
+        for (module, parsed) in program.modules.iter().enumerate() {
             for (item, node) in parsed.ast.items.iter().enumerate() {
                 let Item::Let(binding) = node else { continue };
                 let at = ItemRef { module, item };

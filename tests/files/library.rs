@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use nnc::base::FileId;
-use nnc::check::{CheckOptions, check};
+use nnc::check::{CheckOptions, check, library};
 use nnc::interp::Session;
 use nnc::interp::{Env, evaluate};
 use nnc::ir::Array;
 use nnc::ir::experiment::Experiment;
 use nnc::ir::op::Moment;
 use nnc::syntax;
-use nnc::syntax::ast::{Def, Item};
+use nnc::syntax::ast::{Def, Item, Let, Pattern};
 use nnc::ty::Shape;
 
 /// All definitions of the library with the file they stand in.
@@ -38,6 +38,24 @@ fn checked(text: &str) -> Experiment {
     let checked = check(Path::new("test.nn"), &options);
     let shown: String = checked.diagnostics.iter().map(|d| d.render(&checked.sources, false)).collect();
     checked.experiment.unwrap_or_else(|| panic!("{shown}\n{text}"))
+}
+
+#[test]
+fn names_are_known_without_parsing() {
+    let mut count = 0;
+    for (number, (path, text)) in library::FILES.iter().enumerate() {
+        let file = syntax::parse(FileId(0), text).expect("the library parses");
+        for (place, item) in file.items.iter().enumerate() {
+            let name = match item {
+                Item::Def(def) => &def.name.name,
+                Item::Let(Let { pattern: Pattern::Name(name), .. }) => &name.name,
+                other => panic!("{path}: {other:?}"),
+            };
+            assert_eq!(library::NAMES.get(name.as_str()), Some(&[number, place]), "{path}: {name}");
+            count += 1;
+        }
+    }
+    assert_eq!(library::NAMES.len(), count);
 }
 
 #[test]

@@ -69,6 +69,7 @@ truth = coarse(8 * noise(73, n) + 3)
 guess = coarse(truth + 2 * noise(74, n) + 0.25)
 data({"g": ("f32", None, guess), "y": ("f32", None, truth)}, [
     ("r2(t.g, t.y)", f"{SK} r2_score", sk.r2_score(truth, guess)),
+    ("r2(t.g + 3000, t.y + 3000)", f"{SK} r2_score", sk.r2_score(truth + 3000, guess + 3000)),
     ("explained_variance(t.g, t.y)", f"{SK} explained_variance_score", sk.explained_variance_score(truth, guess)),
     ("rmse(t.g, t.y)", f"{SK} root_mean_squared_error", sk.root_mean_squared_error(truth, guess)),
     ("mae(t.g, t.y)", f"{SK} mean_absolute_error", sk.mean_absolute_error(truth, guess)),
