@@ -29,6 +29,12 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Whether a model has errors: what is missing of it is no error more.
+    pub fn is_broken(&self, model: &str) -> bool {
+        let begun = self.modelled.iter().any(|(_, name)| name == model);
+        begun && self.failed() && self.models.iter().all(|done| done.name != model)
+    }
+
     /// Warns of models whose parameters no stage trains.
     pub fn untrained_models(&mut self, stages: &[Stage]) {
         if stages.is_empty() || self.failed() {

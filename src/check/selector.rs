@@ -1,7 +1,7 @@
 //! Selectors: globs over the paths of parameters.
 
 use super::checker::Checker;
-use super::value::{Eval, Value};
+use super::value::{Eval, Reported, Value};
 use crate::base::{Ident, Span, did_you_mean};
 use crate::ir::computation::VariableId;
 use crate::ir::experiment::VariableKind;
@@ -67,6 +67,9 @@ impl<'a> Checker<'a> {
             .collect();
         if !found.is_empty() {
             return Ok(found);
+        }
+        if pattern.first().is_some_and(|root| self.is_broken(root)) {
+            return Err(Reported);
         }
         let text = selector.segments.join(".");
         let problem = self.problem_at(

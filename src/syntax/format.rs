@@ -179,7 +179,9 @@ fn write(text: &str, lines: &[Line], marks: &Marks) -> String {
         let closes = symbol && matches!(word, ")" | "]" | "}");
         let inside = open.last().map_or(0, |o| o.indent + INDENT);
         let statements = open.last().is_none_or(|o| o.brace);
-        let goes_on = marks.goes_on(first.start) && !closes;
+        let last = (i > 0).then(|| lines[i - 1].tokens.iter().rfind(|t| t.is_visible())).flatten();
+        let last = last.map_or("", |token| token.text(text));
+        let goes_on = (marks.goes_on(first.start) || matches!(last, "=" | "=>" | ":")) && !closes;
         let indent = if closes {
             open.last().map_or(0, |o| o.indent)
         } else if goes_on && statements && !(word == "|>" && plain_statement) && word != "{" && word != "else"
@@ -191,9 +193,7 @@ fn write(text: &str, lines: &[Line], marks: &Marks) -> String {
         if statements && !goes_on && !closes && first.kind != TokenKind::Comment {
             plain_statement = !marks.is_keyword(first.start);
         }
-        let after_open = i > 0
-            && lines[i - 1].tokens.iter().rfind(|t| t.is_visible()).is_some_and(|t| t.text(text) == "{");
-        if line.blank_before && !out.is_empty() && !closes && !after_open {
+        if line.blank_before && !out.is_empty() && !closes && last != "{" {
             out.push('\n');
         }
         for token in &line.tokens {
