@@ -219,7 +219,7 @@ pub fn erf_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     odd_rational(a, x, &ERF_P, &ERF_Q, ERF_HIGH)
 }
 
-/// `1 / (1 + exp(-x))`, from `exp(-|x|)` so that nothing overflows; never below `exp(EXP_LOW)`.
+/// `1 / (1 + exp(-x))`, from `exp(-|x|)` so that nothing overflows; 0 below `EXP_LOW`.
 #[inline(always)]
 pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let bits = a.bits(x);
@@ -232,8 +232,9 @@ pub fn sigmoid_steps<A: Arith>(a: &mut A, x: A::F) -> A::F {
     let (p, bits) = exp_parts(a, minus_abs);
     let e = scaled(a, p, bits, 0);
     let (zero, one) = (a.number(0.0), a.number(1.0));
-    let negative = a.lt(x, zero);
+    let (negative, vanishes) = (a.lt(x, zero), a.lt(x, low));
     let top = a.select(negative, e, one);
+    let top = a.select(vanishes, zero, top);
     let bottom = a.add(one, e);
     a.div(top, bottom)
 }

@@ -138,7 +138,7 @@ fn tanh_is_accurate_and_never_beyond_one() {
 
 #[test]
 fn sigmoid_is_accurate() {
-    let sigmoid = |x: f64| sigmoid(x.max(f64::from(v::EXP_LOW)));
+    let sigmoid = |x: f64| if x < f64::from(v::EXP_LOW) { 0.0 } else { sigmoid(x) };
     worst("sigmoid", v::sigmoid, sigmoid, (-104.0, 30.0), 400_000, 3.0);
     worst_by_exponent("sigmoid", v::sigmoid, sigmoid, f32::INFINITY, 3.0);
     for x in SPECIAL {

@@ -304,6 +304,9 @@ fn elementwise_ops_at_the_edges_of_f32() {
             let fits = got.is_nan() && expected.is_nan()
                 || *got == expected
                 || (got - expected).abs() <= 1e-5 * expected.abs().max(1e-36);
+            // `exp`, and what is made of it, gives 0 a little before its results would be denormal.
+            let tiny = *got == 0.0 && expected.abs() <= 2.1 * f32::MIN_POSITIVE;
+            let fits = fits || tiny && matches!(op.name, "exp" | "sigmoid" | "pow");
             if !fits && !open(op, pair) {
                 differences.push(format!("{name} of {pair:?} is {got}, by reference {expected}"));
             }
