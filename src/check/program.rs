@@ -99,7 +99,7 @@ impl Program {
         )
     }
 
-    fn in_the_library(&self, name: &str) -> Option<ItemRef> {
+    fn library_item(&self, name: &str) -> Option<ItemRef> {
         let [file, item] = *library::NAMES.get(name)?;
         Some(ItemRef { module: self.modules.len() + file, item })
     }
@@ -107,7 +107,7 @@ impl Program {
     /// What a top-level name means in a module: its own names first, then the library's.
     pub fn find(&self, module: usize, name: &str) -> Option<ItemRef> {
         let own = self.modules.get(module).and_then(|m| m.names.get(name));
-        own.copied().or_else(|| self.in_the_library(name))
+        own.copied().or_else(|| self.library_item(name))
     }
 
     /// The top-level names that a module sees.

@@ -1,8 +1,8 @@
 //! `cargo bench --bench steps`: the table of training steps against the peers that are installed.
 //!
-//! Arguments after `--`: names of networks (all if there are none) and `threads=N` (2 if not said). The Python
-//! of the peers is `NNC_PYTHON`, or `python3`. nnc is timed before and after the peers, and the better of both
-//! medians counts, so that all figures of a row come from one run on one state of the machine.
+//! Arguments after `--`: names of networks (all if there are none), `threads=N` (2 if not said) and `rounds=N` (3).
+//! The Python of the peers is `NNC_PYTHON`, or `python3`. In each round every side is timed once, one after the other,
+//! and of each side the round with the lowest median counts: a machine that is slow for a while is slow for all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,30 +28,36 @@ const PEERS: [&str; 3] = ["pytorch", "keras", "jax"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let threads = arguments.iter().find_map(|a| a.strip_prefix("threads=")).unwrap_or("2").to_string();
+    let setting = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name)?.strip_prefix('='));
+    let threads = setting("threads").unwrap_or("2");
+    let rounds: usize = setting("rounds").unwrap_or("3").parse().expect("`rounds` is a number");
     let chosen: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| NETWORKS.contains(a)).collect();
     if let Some(unknown) = arguments.iter().find(|a| !a.contains('=') && !NETWORKS.contains(&a.as_str())) {
         eprintln!("there is no network `{unknown}`; there are {}", NETWORKS.join(", "));
         std::process::exit(1);
     }
     let networks = if chosen.is_empty() { NETWORKS.to_vec() } else { chosen };
-    let mut own: BTreeMap<&str, f64> = BTreeMap::new();
-    let mut time_own = || {
-        for network in &networks {
-            let best = own.entry(network).or_insert(f64::INFINITY);
-            *best = best.min(nnc(network, &threads));
+    let mut own = Times::new();
+    let mut peers = PEERS.map(|peer| (format!("{peer} (not installed)"), Times::new()));
+    for _ in 0..rounds {
+        lower(&mut own, networks.iter().map(|network| (network.to_string(), nnc(network, threads))));
+        for (peer, (name, best)) in PEERS.iter().zip(&mut peers) {
+            if let Some((framework, times)) = times(peer, threads, &networks) {
+                *name = framework;
+                lower(best, times);
+            }
         }
-    };
-    time_own();
-    let peers = PEERS.map(|peer| times(peer, &threads, &networks));
-    time_own();
+    }
 
     let names = peers.each_ref().map(|(name, _)| name.as_str());
-    println!("milliseconds a training step, {threads} threads; in brackets how many times nnc's\n");
+    println!(
+        "milliseconds a training step, {threads} threads, lowest median of {rounds} rounds; in brackets how many"
+    );
+    println!("times nnc's\n");
     println!("| network | nnc | {} |", names.join(" | "));
     println!("|---|---{}|", "|---".repeat(PEERS.len()));
     for network in &networks {
-        let mine = own[network];
+        let mine = own[*network];
         let cells = peers.each_ref().map(|(_, times)| match times.get(*network) {
             Some(time) => format!("{time:.3} ({:.1}x)", time / mine),
             None => "-".to_string(),
@@ -59,6 +65,9 @@ fn main() {
         println!("| {network} | {mine:.4} | {} |", cells.join(" | "));
     }
 }
+
+/// The median step of each network, in milliseconds.
+type Times = BTreeMap<String, f64>;
 
 fn home() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/bench"))
@@ -80,17 +89,22 @@ fn nnc(network: &str, threads: &str) -> f64 {
     lines(&output.stdout).first().and_then(|line| line["median_ms"].as_f64()).expect("a median")
 }
 
-/// The name of a peer with its version, and its median steps; without times where it is not installed.
-fn times(peer: &str, threads: &str, networks: &[&str]) -> (String, BTreeMap<String, f64>) {
+/// The name of a peer with its version, and its median steps; `None` where it is not installed.
+fn times(peer: &str, threads: &str, networks: &[&str]) -> Option<(String, Vec<(String, f64)>)> {
     let python = std::env::var("NNC_PYTHON").unwrap_or_else(|_| "python3".to_string());
     let script = home().join("peers").join(peer).with_extension("py");
-    let output = Command::new(python).arg(script).arg(threads).args(networks).output();
-    let lines = output.map(|output| lines(&output.stdout)).unwrap_or_default();
-    let Some(name) = lines.first().and_then(|line| line["framework"].as_str()) else {
-        return (format!("{peer} (not installed)"), BTreeMap::new());
-    };
+    let output = Command::new(python).arg(script).arg(threads).args(networks).output().ok()?;
+    let lines = lines(&output.stdout);
+    let name = lines.first()?["framework"].as_str()?.to_string();
     let time = |line: &Value| Some((line["network"].as_str()?.to_string(), line["median_ms"].as_f64()?));
-    (name.to_string(), lines.iter().filter_map(time).collect())
+    Some((name, lines.iter().filter_map(time).collect()))
+}
+
+/// Keeps the lower of the known and the new medians.
+fn lower(best: &mut Times, new: impl IntoIterator<Item = (String, f64)>) {
+    for (network, time) in new {
+        best.entry(network).and_modify(|known| *known = known.min(time)).or_insert(time);
+    }
 }
 
 fn lines(text: &[u8]) -> Vec<Value> {
