@@ -38,45 +38,43 @@ impl Assembler<'_> {
             | Kind::Both
             | Kind::Either
             | Kind::Not => self.truth(op),
-            Kind::Add
-            | Kind::Sub
-            | Kind::Mul
-            | Kind::Div
-            | Kind::Max
-            | Kind::Min
-            | Kind::IntAdd
-            | Kind::IntSub
-            | Kind::And
-            | Kind::Xor
-            | Kind::Fma
-            | Kind::Sqrt
+            Kind::Add | Kind::Mul | Kind::IntAdd | Kind::And | Kind::Xor => {
+                self.made(op, |a, to| a.binary(op, to, true));
+            }
+            Kind::Sub | Kind::Div | Kind::Max | Kind::Min | Kind::IntSub => {
+                self.made(op, |a, to| a.binary(op, to, false));
+            }
+            Kind::Fma => self.made(op, |a, to| a.multiply_add(op, to)),
+            Kind::Sqrt
             | Kind::Floor
             | Kind::Trunc
             | Kind::Convert
             | Kind::ToInteger
             | Kind::Shl(_)
             | Kind::Sar(_)
-            | Kind::Copy
-            | Kind::Select
-            | Kind::UpperHalf
-            | Kind::SecondQuarter
-            | Kind::Permute(_)
-            | Kind::Spread
-            | Kind::Read(_)
-            | Kind::AddSlots(_)
-            | Kind::Index(_) => {
-                let home = op.vector.map(|vector| self.registers.vectors[vector as usize]);
-                match home {
-                    Some(Home::Register(register)) => self.value(op, self.set.register(register)),
-                    Some(Home::Slot(slot)) => {
-                        let (result, slot) = (self.set.result(), self.frame.slot(slot));
-                        self.value(op, result);
-                        let code = Code::EVEX_Vmovaps_zmmm512_k1z_zmm;
-                        self.two(self.set.either(code, Code::VEX_Vmovaps_ymmm256_ymm), slot, result);
-                    }
-                    None => {}
-                }
+            | Kind::Permute(_) => self.made(op, |a, to| a.single(op, to)),
+            Kind::Copy => self.made(op, |a, to| a.load(op.args[0], to)),
+            Kind::Select => self.made(op, |a, to| a.select(op, to)),
+            Kind::UpperHalf => self.made(op, |a, to| a.upper_half(op.args[0], to)),
+            Kind::SecondQuarter => self.made(op, |a, to| a.second_quarter(op.args[0], to)),
+            Kind::Spread => self.made(op, |a, to| a.spread(op.args[0], to)),
+            Kind::Read(place) => self.made(op, |a, to| a.read(place, to)),
+            Kind::AddSlots(place) => self.made(op, |a, to| a.add_slots(place, op.args[0], to)),
+            Kind::Index(dim) => self.made(op, |a, to| a.index(dim, to)),
+        }
+    }
+
+    /// What an operation makes, in the register that its vector has, or on its way to memory; nothing if it is not read.
+    fn made(&mut self, op: &Op, value: impl FnOnce(&mut Self, Register)) {
+        match op.vector.map(|vector| self.registers.vectors[vector as usize]) {
+            Some(Home::Register(register)) => value(self, self.set.register(register)),
+            Some(Home::Slot(slot)) => {
+                let (result, slot) = (self.set.result(), self.frame.slot(slot));
+                value(self, result);
+                let code = Code::EVEX_Vmovaps_zmmm512_k1z_zmm;
+                self.two(self.set.either(code, Code::VEX_Vmovaps_ymmm256_ymm), slot, result);
             }
+            None => {}
         }
     }
 
@@ -164,46 +162,6 @@ impl Assembler<'_> {
         self.stands(operand) && matches!(self.source(operand), Piece::Register(r) if r == register)
     }
 
-    fn value(&mut self, op: &Op, to: Register) {
-        let [moment, ..] = self.set.operands();
-        match op.kind {
-            Kind::Add | Kind::Mul | Kind::IntAdd | Kind::And | Kind::Xor => self.binary(op, to, true),
-            Kind::Sub | Kind::Div | Kind::Max | Kind::Min | Kind::IntSub => self.binary(op, to, false),
-            Kind::Fma => self.multiply_add(op, to),
-            Kind::Sqrt
-            | Kind::Floor
-            | Kind::Trunc
-            | Kind::Convert
-            | Kind::ToInteger
-            | Kind::Shl(_)
-            | Kind::Sar(_)
-            | Kind::Permute(_) => self.single(op, to),
-            Kind::Copy => self.load(op.args[0], to),
-            Kind::Select => self.select(op, to),
-            Kind::UpperHalf => {
-                let from = self.register(op.args[0], moment);
-                let to = part(to, Register::YMM0);
-                self.three(Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, to, from, 1);
-            }
-            Kind::SecondQuarter => {
-                let from = self.register(op.args[0], moment);
-                let code = Code::EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8;
-                let code = self.set.either(code, Code::VEX_Vextractf128_xmmm128_ymm_imm8);
-                self.three(code, part(to, Register::XMM0), from, 1);
-            }
-            Kind::Spread => {
-                let from = self.register(op.args[0], moment);
-                let code = Code::EVEX_Vbroadcastss_zmm_k1z_xmmm32;
-                let code = self.set.either(code, Code::VEX_Vbroadcastss_ymm_xmm);
-                self.two(code, to, part(from, Register::XMM0));
-            }
-            Kind::Read(place) => self.read(place, to),
-            Kind::AddSlots(place) => self.add_slots(place, op.args[0], to),
-            Kind::Index(dim) => self.index(dim, to),
-            _ => unreachable!("{:?} makes no vector", op.kind),
-        }
-    }
-
     fn binary(&mut self, op: &Op, to: Register, exchange: bool) {
         let (a, b) = self.pair(op, exchange);
         let (code, _) = self.set.code(op.kind);
@@ -222,6 +180,30 @@ impl Assembler<'_> {
             (code, Some(number)) => self.emit(code, &[to.into(), from, number.into()]),
             (code, None) => self.emit(code, &[to.into(), from]),
         }
+    }
+
+    /// The upper 8 of 16 lanes as the lower ones.
+    fn upper_half(&mut self, from: Operand, to: Register) {
+        let [moment, ..] = self.set.operands();
+        let from = self.register(from, moment);
+        self.three(Code::EVEX_Vextractf64x4_ymmm256_k1z_zmm_imm8, part(to, Register::YMM0), from, 1);
+    }
+
+    /// The second four lanes as the first ones.
+    fn second_quarter(&mut self, from: Operand, to: Register) {
+        let [moment, ..] = self.set.operands();
+        let from = self.register(from, moment);
+        let code = Code::EVEX_Vextractf32x4_xmmm128_k1z_zmm_imm8;
+        let code = self.set.either(code, Code::VEX_Vextractf128_xmmm128_ymm_imm8);
+        self.three(code, part(to, Register::XMM0), from, 1);
+    }
+
+    /// The first lane in all lanes.
+    fn spread(&mut self, from: Operand, to: Register) {
+        let [moment, ..] = self.set.operands();
+        let from = self.register(from, moment);
+        let code = Code::EVEX_Vbroadcastss_zmm_k1z_xmmm32;
+        self.two(self.set.either(code, Code::VEX_Vbroadcastss_ymm_xmm), to, part(from, Register::XMM0));
     }
 
     /// The index of a loop in every lane.
