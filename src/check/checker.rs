@@ -75,6 +75,8 @@ pub struct Checker<'a> {
     pub models: Vec<ModelGraph>,
     /// Models that have been elaborated, or have failed to be.
     pub modelled: HashSet<(usize, String)>,
+    /// Those in which something is wrong: what is missing of them is no error more.
+    pub broken: HashSet<String>,
     pub g: GraphState,
     pub frame: Rc<Frame>,
     pub scope: Rc<Scope<'a>>,
@@ -117,6 +119,7 @@ impl<'a> Checker<'a> {
             by_path: BTreeMap::new(),
             models: Vec::new(),
             modelled: HashSet::new(),
+            broken: HashSet::new(),
             g: GraphState::default(),
             frame: Frame::new(String::new(), "", false, 0),
             scope: Scope::root(),
@@ -147,7 +150,12 @@ impl<'a> Checker<'a> {
 
     /// Whether an error has been reported.
     pub fn failed(&self) -> bool {
-        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+        self.errors() > 0
+    }
+
+    /// How many errors there are so far.
+    pub fn errors(&self) -> usize {
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error).count()
     }
 
     /// A diagnostic about a place. What is wrong in the library is shown at the user's call of it.

@@ -29,12 +29,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Whether a model has errors: what is missing of it is no error more.
-    pub fn is_broken(&self, model: &str) -> bool {
-        let begun = self.modelled.iter().any(|(_, name)| name == model);
-        begun && self.failed() && self.models.iter().all(|done| done.name != model)
-    }
-
     /// Warns of models whose parameters no stage trains.
     pub fn untrained_models(&mut self, stages: &[Stage]) {
         if stages.is_empty() || self.failed() {
@@ -66,6 +60,7 @@ impl<'a> Checker<'a> {
         if !self.modelled.insert((def.module, def.def.name.name.clone())) {
             return;
         }
+        let before = self.errors();
         let state = GraphState {
             layers: Some(Vec::new()),
             feed_hint: "a model sees only its inputs".to_string(),
@@ -84,6 +79,9 @@ impl<'a> Checker<'a> {
         self.initial = initial;
         self.optimizing = optimizing;
         self.site = saved;
+        if result.is_err() || self.errors() > before {
+            self.broken.insert(def.def.name.name.clone());
+        }
         let Ok((inputs, node)) = result else { return };
         self.models.push(ModelGraph {
             name: def.def.name.name.clone(),

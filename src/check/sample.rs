@@ -33,7 +33,7 @@ impl<'a> Checker<'a> {
         let given = self.sampling(args, *span);
         let (every, (sampling, prompt_span)) = (every?, given?);
         let Some(model) = self.models.iter().position(|model| model.name == name.name) else {
-            if self.is_broken(&name.name) {
+            if self.broken.contains(&name.name) {
                 return Err(Reported);
             }
             let names: Vec<&str> = self.models.iter().map(|model| model.name.as_str()).collect();

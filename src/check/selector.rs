@@ -68,7 +68,7 @@ impl<'a> Checker<'a> {
         if !found.is_empty() {
             return Ok(found);
         }
-        if pattern.first().is_some_and(|root| self.is_broken(root)) {
+        if pattern.first().is_some_and(|root| self.broken.contains(*root)) {
             return Err(Reported);
         }
         let text = selector.segments.join(".");
