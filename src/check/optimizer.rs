@@ -141,7 +141,7 @@ impl<'a> Checker<'a> {
         Ok(Rc::new(self.instance(instance.def, config, &instance.text)))
     }
 
-    /// Appends the update of every trained parameter.
+    /// Appends the update of every trained parameter. An optimizer without a selector takes what no other selects.
     pub fn apply_optimizers(
         &mut self,
         chosen: Vec<Chosen<'a>>,
@@ -152,10 +152,17 @@ impl<'a> Checker<'a> {
     ) -> Eval<()> {
         let mut owner: HashMap<VariableId, usize> = HashMap::new();
         let mut failed = false;
-        for (i, optimizer) in chosen.iter().enumerate() {
+        let selects = |i: &usize| chosen[*i].selected.is_some();
+        let (some, rest): (Vec<usize>, Vec<usize>) = (0..chosen.len()).partition(selects);
+        for i in some.into_iter().chain(rest) {
+            let optimizer = &chosen[i];
             let mut effect = false;
             for (id, _) in trained {
-                if optimizer.selected.as_ref().is_some_and(|selected| !selected.contains(id)) {
+                let of_another = match &optimizer.selected {
+                    Some(selected) => !selected.contains(id),
+                    None => owner.get(id).is_some_and(selects),
+                };
+                if of_another {
                     continue;
                 }
                 effect = true;
@@ -176,12 +183,12 @@ impl<'a> Checker<'a> {
                 }
             }
             if !effect {
-                let problem = self.problem_at(
-                    optimizer.span,
-                    "no-effect",
-                    "this optimizer updates nothing",
-                    "none of its parameters is trained in this stage",
-                );
+                let why = match optimizer.selected {
+                    Some(_) => "none of its parameters is trained in this stage",
+                    None => "the others leave no parameter to it",
+                };
+                let title = "this optimizer updates nothing";
+                let problem = self.problem_at(optimizer.span, "no-effect", title, why);
                 self.report(problem);
                 failed = true;
             }

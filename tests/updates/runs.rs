@@ -106,6 +106,22 @@ fn rates_are_reduced_when_a_value_stalls() {
 }
 
 #[test]
+fn an_optimizer_without_a_selector_takes_the_rest() {
+    let model = "data digits = mnist()\n\
+        model Net(x: f32[28, 28, 1]) -> f32 { param w: f32 = constant(1)\n param v: f32 = constant(1)\n\
+        w * w / 2 + v * v / 2 + 0 * mean(x) }\n";
+    let [own, rest] = ["optimizer sgd(lr: 0.1) for Net.w\n", "optimizer sgd(lr: 0.5)\n"];
+    for optimizers in [own.to_string() + rest, rest.to_string() + own] {
+        let stage = format!(
+            "train {{\nbatch 4000 from digits.train in order\nminimize Net(digits.image)\n{optimizers}steps 2\n}}\n"
+        );
+        let run = Run::new(&(model.to_string() + &stage), "Net.w", 1);
+        assert!((run.value("Net.w")[0] - 0.81).abs() < 1e-6, "{optimizers}");
+        assert!((run.value("Net.v")[0] - 0.25).abs() < 1e-6, "{optimizers}");
+    }
+}
+
+#[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let text = "data digits = mnist()\n\
         model Net(x: f32[28, 28, 1]) -> f32[10] { x |> conv2d(8, kernel: 3) |> relu |> max_pool2d(2) |> flatten |> dense(32) |> relu |> dense(10) }\n\
