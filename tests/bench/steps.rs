@@ -5,6 +5,7 @@
 //! and of each side the round with the lowest median counts: a machine that is slow for a while is slow for all.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,7 +31,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let setting = |name: &str| arguments.iter().find_map(|a| a.strip_prefix(name)?.strip_prefix('='));
     let threads = setting("threads").unwrap_or("2");
-    let rounds: usize = setting("rounds").unwrap_or("3").parse().expect("`rounds` is a number");
+    let rounds: NonZeroU32 = setting("rounds").unwrap_or("3").parse().expect("`rounds` is a number above 0");
     let chosen: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| NETWORKS.contains(a)).collect();
     if let Some(unknown) = arguments.iter().find(|a| !a.contains('=') && !NETWORKS.contains(&a.as_str())) {
         eprintln!("there is no network `{unknown}`; there are {}", NETWORKS.join(", "));
@@ -39,7 +40,7 @@ fn main() {
     let networks = if chosen.is_empty() { NETWORKS.to_vec() } else { chosen };
     let mut own = Times::new();
     let mut peers = PEERS.map(|peer| (format!("{peer} (not installed)"), Times::new()));
-    for _ in 0..rounds {
+    for _ in 0..rounds.get() {
         lower(&mut own, networks.iter().map(|network| (network.to_string(), nnc(network, threads))));
         for (peer, (name, best)) in PEERS.iter().zip(&mut peers) {
             if let Some((framework, times)) = times(peer, threads, &networks) {

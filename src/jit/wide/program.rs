@@ -1,7 +1,5 @@
 //! A nest as a list of operations on wide vectors, before registers are chosen.
 
-use std::collections::HashMap;
-
 use crate::kernels::arith::Arith;
 
 /// What an operation reads.
@@ -144,8 +142,6 @@ pub struct Recorder {
     pub ops: Vec<Op>,
     pub vectors: u32,
     pub masks: u32,
-    /// The operands of `a < b`.
-    less: HashMap<u32, [Operand; 2]>,
 }
 
 impl Recorder {
@@ -257,9 +253,7 @@ impl Arith for Recorder {
         self.vector(Kind::Min, &[a, b])
     }
     fn lt(&mut self, a: Operand, b: Operand) -> Mask {
-        let mask = self.compared(Kind::Less, &[a, b], &[]);
-        self.less.insert(self.masks - 1, [a, b]);
-        mask
+        self.compared(Kind::Less, &[a, b], &[])
     }
     fn le(&mut self, a: Operand, b: Operand) -> Mask {
         self.compared(Kind::LessEqual, &[a, b], &[])
@@ -286,13 +280,6 @@ impl Arith for Recorder {
         self.select(a, Operand::Bits(1f32.to_bits()), Operand::Bits(0))
     }
     fn select(&mut self, m: Mask, then: Operand, other: Operand) -> Operand {
-        if let Mask::Lanes(mask) = m {
-            match self.less.get(&mask) {
-                Some([a, b]) if [then, other] == [*b, *a] => return self.max(then, other),
-                Some([a, b]) if [then, other] == [*a, *b] => return self.min(then, other),
-                _ => {}
-            }
-        }
         self.vectors += 1;
         self.push(Kind::Select, Some(self.vectors - 1), None, &[then, other], &[m]);
         Operand::Vector(self.vectors - 1)
