@@ -4,6 +4,7 @@ use super::places::{Frame, Place};
 use crate::ir::plan::{self, Buffer, Extent, Gemm, WriteMode};
 use crate::kernels;
 use crate::kernels::gemm::{Matrix, gemm};
+use crate::kernels::sparse::gemm_sparse;
 
 /// A planned product with its places.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct Product {
     places: [Place; 3],
     strides: [[isize; 2]; 3],
     slot: bool,
+    sparse: bool,
 }
 
 /// Which part of a product one worker does.
@@ -41,6 +43,7 @@ impl Product {
             places: [place(&gemm.a), place(&gemm.b), place(&gemm.c)],
             strides: [strides(&gemm.a), strides(&gemm.b), strides(&gemm.c)],
             slot: gemm.mode == WriteMode::Slot,
+            sparse: gemm.sparse,
         })
     }
 
@@ -77,7 +80,7 @@ impl Product {
                 }
                 adds |= steps[2] == 0 && i > 0;
             }
-            multiply([m, n, k], at, self.strides, adds, scratch);
+            multiply(self.sparse, [m, n, k], at, self.strides, adds, scratch);
             let mut dim = self.outer.len();
             loop {
                 if dim == 0 {
@@ -95,6 +98,7 @@ impl Product {
 }
 
 fn multiply(
+    sparse: bool,
     [m, n, k]: [usize; 3],
     [a, b, c]: [*mut f32; 3],
     strides: [[isize; 2]; 3],
@@ -113,6 +117,7 @@ fn multiply(
     let a = Matrix::new(a.cast_const(), size(ra), size(ca));
     let b = Matrix::new(b.cast_const(), size(rb), size(cb));
     let c = Matrix::new(c, size(rc), size(cc));
+    let gemm = if sparse { gemm_sparse } else { gemm };
     // SAFETY: as above.
     unsafe { gemm(m, n, k, a, b, c, adds, scratch) }
 }

@@ -181,6 +181,8 @@ pub struct Gemm {
     /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase, and its rows
     /// are dealt out to the workers, or its columns where the rows are the examples.
     pub whole_batch: bool,
+    /// `a` may be mostly zeros, which are then left out.
+    pub sparse: bool,
 }
 
 /// A strided matrix in a buffer; in elements.

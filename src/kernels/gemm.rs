@@ -441,9 +441,20 @@ pub fn gemm_with_checked(
     relu: bool,
     scratch: &mut Scratch,
 ) {
-    let [m, n, k] = sizes;
-    assert!(bias.is_none_or(|bias| bias.len() >= n));
+    assert!(bias.is_none_or(|bias| bias.len() >= sizes[1]));
     let epilogue = Epilogue { bias: bias.map(<[f32]>::as_ptr), relu };
+    let (a, b, c) = within(sizes, a, b, c);
+    // SAFETY: every element is inside; references to `c` are exclusive.
+    unsafe { gemm_on(isa, sizes, a, b, c, accumulate, epilogue, &mut scratch.product) }
+}
+
+/// The matrices of a product as pointers; panics unless all elements lie inside, those of `c` each at its own place.
+pub(super) fn within(
+    [m, n, k]: [usize; 3],
+    a: Matrix<&[f32]>,
+    b: Matrix<&[f32]>,
+    c: Matrix<&mut [f32]>,
+) -> (Matrix<*const f32>, Matrix<*const f32>, Matrix<*mut f32>) {
     let last = |rows: usize, columns: usize, row: usize, column: usize| {
         if rows * columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
     };
@@ -453,10 +464,9 @@ pub fn gemm_with_checked(
     let (inner, outer) = if c.column <= c.row { ((c.column, n), c.row) } else { ((c.row, m), c.column) };
     let apart = inner.0 > 0 && inner.0 * (inner.1.max(1) - 1) < outer;
     assert!(apart || m <= 1 || n <= 1, "elements of c share a place");
-    let a = Matrix::new(a.start.as_ptr(), a.row, a.column);
-    let b = Matrix::new(b.start.as_ptr(), b.row, b.column);
-    let c = Matrix::new(c.start.as_mut_ptr(), c.row, c.column);
-    // SAFETY: the last element of each matrix is inside, and so is every other; references to `c` are
-    // exclusive, and its elements do not share places.
-    unsafe { gemm_on(isa, sizes, a, b, c, accumulate, epilogue, &mut scratch.product) }
+    (
+        Matrix::new(a.start.as_ptr(), a.row, a.column),
+        Matrix::new(b.start.as_ptr(), b.row, b.column),
+        Matrix::new(c.start.as_mut_ptr(), c.row, c.column),
+    )
 }

@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 pub enum Isa {
     /// Plain Rust, the same everywhere.
     Scalar,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and POPCNT.
     Avx2,
-    /// x86-64 with AVX-512 (F, VL, DQ, BW), AVX2 and FMA.
+    /// x86-64 with AVX-512 (F, VL, DQ, BW), AVX2, FMA and POPCNT.
     Avx512,
 }
 
@@ -18,7 +18,9 @@ impl Isa {
     pub fn detected() -> Isa {
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("avx512dq")

@@ -21,6 +21,7 @@ pub mod scratch;
 pub mod simd;
 #[cfg(target_arch = "x86_64")]
 mod simd_x86;
+pub mod sparse;
 pub mod tile;
 pub mod transpose;
 pub mod vecmath;

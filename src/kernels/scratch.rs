@@ -1,6 +1,8 @@
 //! Memory that kernels need for a moment. A worker owns one; it grows at first use, so that the steady
 //! state allocates nothing.
 
+use super::sparse::Lists;
+
 /// A line of the cache.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -65,6 +67,10 @@ pub struct ProductScratch {
     pub(super) left: Buffer,
     /// C where its columns are not neighbours.
     pub(super) result: Buffer,
+    /// The numbers of A that are not zero.
+    pub(super) lists: Lists,
+    /// Multiply-adds with zeros that were not done.
+    pub(super) left_out: u64,
 }
 
 impl Scratch {

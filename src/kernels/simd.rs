@@ -74,6 +74,21 @@ pub trait Vector: Copy {
     /// # Safety
     /// The processor must have the features.
     unsafe fn keep(choice: Self::Choice, a: Self) -> Self;
+    /// Where not 0; NaN is not.
+    ///
+    /// # Safety
+    /// The processor must have the features.
+    unsafe fn nonzero(self) -> Self::Choice;
+    /// How many lanes are chosen.
+    ///
+    /// # Safety
+    /// The processor must have the features.
+    unsafe fn count(choice: Self::Choice) -> usize;
+    /// Writes the chosen lanes one after the other; what the next of `LANES` places hold is then unspecified.
+    ///
+    /// # Safety
+    /// `LANES` numbers must be writable.
+    unsafe fn store_chosen(self, choice: Self::Choice, p: *mut f32);
     /// Writes the low byte of each of the first `n` lanes.
     ///
     /// # Safety
@@ -203,6 +218,20 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn keep(choice: [bool; 8], a: Self) -> Self {
         Portable(std::array::from_fn(|i| if choice[i] { a.0[i] } else { 0.0 }))
+    }
+    #[inline(always)]
+    unsafe fn nonzero(self) -> [bool; 8] {
+        self.0.map(|x| x != 0.0)
+    }
+    #[inline(always)]
+    unsafe fn count(choice: [bool; 8]) -> usize {
+        choice.into_iter().filter(|chosen| *chosen).count()
+    }
+    #[inline(always)]
+    unsafe fn store_chosen(self, choice: [bool; 8], p: *mut f32) {
+        let chosen = self.0.iter().zip(choice).filter(|(_, chosen)| *chosen);
+        // SAFETY: at most 8 numbers, which are writable.
+        chosen.enumerate().for_each(|(i, (x, _))| unsafe { *p.add(i) = *x });
     }
     #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, n: usize) {

@@ -81,6 +81,30 @@ impl Vector for Wide256 {
         unsafe { Wide256(_mm256_and_ps(choice, a.0)) }
     }
     #[inline(always)]
+    unsafe fn nonzero(self) -> __m256 {
+        // SAFETY: the caller vouches for the features.
+        unsafe { _mm256_cmp_ps::<_CMP_NEQ_UQ>(self.0, _mm256_setzero_ps()) }
+    }
+    #[inline(always)]
+    unsafe fn count(choice: __m256) -> usize {
+        // SAFETY: the caller vouches for the features.
+        unsafe { _mm256_movemask_ps(choice).count_ones() as usize }
+    }
+    #[inline(always)]
+    unsafe fn store_chosen(self, choice: __m256, p: *mut f32) {
+        // SAFETY: the caller vouches for the features; at most 8 numbers are written.
+        unsafe {
+            let mut lanes = [0.0; 8];
+            _mm256_storeu_ps(lanes.as_mut_ptr(), self.0);
+            let (mut bits, mut p) = (_mm256_movemask_ps(choice), p);
+            while bits != 0 {
+                *p = lanes[bits.trailing_zeros() as usize & 7];
+                p = p.add(1);
+                bits &= bits - 1;
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, n: usize) {
         // SAFETY: the caller vouches for the features; `n` bytes are writable.
         unsafe {
@@ -186,6 +210,21 @@ impl Vector for Wide512 {
     unsafe fn keep(choice: __mmask16, a: Self) -> Self {
         // SAFETY: the caller vouches for the features.
         unsafe { Wide512(_mm512_maskz_mov_ps(choice, a.0)) }
+    }
+    #[inline(always)]
+    unsafe fn nonzero(self) -> __mmask16 {
+        // SAFETY: the caller vouches for the features.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(self.0, _mm512_setzero_ps()) }
+    }
+    #[inline(always)]
+    unsafe fn count(choice: __mmask16) -> usize {
+        choice.count_ones() as usize
+    }
+    #[inline(always)]
+    unsafe fn store_chosen(self, choice: __mmask16, p: *mut f32) {
+        // In a register first: some processors are slow to do this in memory.
+        // SAFETY: the caller vouches for the features and the memory.
+        unsafe { _mm512_storeu_ps(p, _mm512_maskz_compress_ps(choice, self.0)) }
     }
     #[inline(always)]
     unsafe fn store_bytes(self, p: *mut u8, n: usize) {

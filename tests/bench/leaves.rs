@@ -14,6 +14,7 @@ use nnc::kernels::conv::{Batch, Conv, Window};
 use nnc::kernels::conv_pool::ConvPool;
 use nnc::kernels::gemm::{Matrix, gemm_checked};
 use nnc::kernels::isa::Isa;
+use nnc::kernels::sparse::gemm_sparse_checked;
 use nnc::kernels::{Scratch, peak, vecmath};
 
 const EXAMPLES: usize = 8;
@@ -86,6 +87,34 @@ fn product(bencher: Bencher, name: &str) {
         let (a, b) = (Matrix::new(&a[..], ra, ca), Matrix::new(&b[..], rb, cb));
         let c = Matrix::new(&mut c[..], n, 1);
         gemm_checked(Isa::current(), [m, n, k], a, b, c, false, &mut scratch);
+    });
+}
+
+/// Products with a left factor of which so many of a hundred numbers are not zero; counted as if all were done.
+#[divan::bench(args = [5, 10, 20, 30, 40, 50, 60])]
+fn sparse_forward(bencher: Bencher, share: usize) {
+    sparse(bencher, [64, 256, 784], share, false);
+}
+
+#[divan::bench(args = [5, 10, 20, 30, 40, 50, 60])]
+fn sparse_weight_gradient(bencher: Bencher, share: usize) {
+    sparse(bencher, [784, 256, 64], share, true);
+}
+
+fn sparse(bencher: Bencher, [m, n, k]: [usize; 3], share: usize, turn: bool) {
+    let (mut a, b, mut c) = (numbers(m * k), numbers(k * n), numbers(m * n));
+    let keep = numbers(m * k);
+    a.iter_mut().zip(keep.iter()).for_each(|(a, keep)| {
+        if (keep + 1.0) * 50.0 >= share as f32 {
+            *a = 0.0;
+        }
+    });
+    let mut scratch = Scratch::new();
+    let (row, column) = if turn { (1, m) } else { (k, 1) };
+    bencher.counter(ItemsCount::new(2 * m * n * k)).bench_local(|| {
+        let (a, b) = (Matrix::new(&a[..], row, column), Matrix::new(&b[..], n, 1));
+        let c = Matrix::new(&mut c[..], n, 1);
+        gemm_sparse_checked(Isa::current(), [m, n, k], a, b, c, false, &mut scratch);
     });
 }
 

@@ -65,6 +65,7 @@ fn a_dense_layer() {
             c: matrix(y, outputs, 1),
             mode: WriteMode::Overwrite,
             whole_batch: false,
+            sparse: false,
         });
         b.tiles(&[gemm]);
         b.output("y", y);
@@ -106,6 +107,7 @@ fn a_weight_gradient_adds_over_tiles() {
             c: matrix(slots, outputs, 1),
             mode: WriteMode::Slot,
             whole_batch: false,
+            sparse: false,
         };
         let gemm = b.gemm(gemm);
         b.tiles(&[gemm]);
@@ -145,6 +147,7 @@ fn a_whole_batch_product_is_cut() {
         c: matrix(y, n, 1),
         mode: WriteMode::Overwrite,
         whole_batch: false,
+        sparse: false,
     });
     b.once(gemm);
     b.output("y", y);
@@ -229,6 +232,7 @@ fn a_dense_layer_over_the_whole_batch() {
             c,
             mode: WriteMode::Overwrite,
             whole_batch: true,
+            sparse: false,
         };
         let (row, back) = (matrix(y, outputs, 1), matrix(w, 1, outputs));
         let forward = product(outputs, inputs, matrix(x, inputs, 1), matrix(w, outputs, 1), row.clone());

@@ -1,6 +1,7 @@
 //! A contraction as a strided matrix product: labels fall into batch, rows, columns and summed ones; labels
 //! that lie next to each other in memory become one.
 
+use super::zeros;
 use crate::ir::kernel::Contraction;
 use crate::ir::plan::{BufferId, Extent, Gemm, Matrix, WriteMode};
 
@@ -15,6 +16,8 @@ pub struct Operand {
     pub strides: Vec<i64>,
     /// The step from one example to the next; 0 where all examples share the value.
     pub example: i64,
+    /// It may be mostly zeros.
+    pub zeros: bool,
 }
 
 /// A loop of a contraction: extent and the steps in `a`, `b`, `c`.
@@ -100,8 +103,14 @@ pub fn gemm(
         c: matrix(c, m.steps[2], n.steps[2]),
         mode: if sum == Sum::Tile { WriteMode::Slot } else { WriteMode::Overwrite },
         whole_batch: sum == Sum::Batch,
+        sparse: a.zeros,
     };
-    Some(if gemm.c.column != 1 && gemm.c.row == 1 { transposed(gemm) } else { gemm })
+    let gemm = if gemm.c.column != 1 && gemm.c.row == 1 {
+        Gemm { sparse: b.zeros, ..transposed(gemm) }
+    } else {
+        gemm
+    };
+    Some(Gemm { sparse: gemm.sparse && zeros::can_be_left_out(&gemm), ..gemm })
 }
 
 fn role(in_a: bool, in_b: bool, in_c: bool) -> Role {
@@ -127,6 +136,7 @@ fn transposed(gemm: Gemm) -> Gemm {
         c: flip(gemm.c),
         mode: gemm.mode,
         whole_batch: gemm.whole_batch,
+        sparse: gemm.sparse,
     }
 }
 
@@ -169,7 +179,7 @@ mod tests {
     use super::*;
 
     fn operand(strides: &[i64], example: i64) -> Operand {
-        Operand { buffer: BufferId(0), offset: 0, strides: strides.to_vec(), example }
+        Operand { buffer: BufferId(0), offset: 0, strides: strides.to_vec(), example, zeros: false }
     }
 
     /// `x[k] w[k, m] -> y[m]` for each example: the examples are the rows.

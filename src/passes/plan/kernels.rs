@@ -28,6 +28,8 @@ pub struct Kernels<'a> {
     batch: usize,
     /// For each node whether it is a product over the whole batch.
     pub(super) whole: Vec<bool>,
+    /// Values that may be mostly zeros.
+    zeros: Vec<bool>,
     /// Whether kernels are fused.
     pub(super) fuse: bool,
     /// In the body of a loop: where its arguments stand.
@@ -60,6 +62,7 @@ pub fn build<'a>(lowered: &'a Lowered<'a>, roots: &'a Roots, options: &PlanOptio
         given: Vec::new(),
         placed: HashMap::new(),
         whole: super::whole::decide(lowered, roots, options.batch),
+        zeros: super::zeros::likely(lowered),
         conv: Planned::default(),
         buffers: Buffers::new(graph.len()),
         kernels: Vec::new(),
@@ -91,6 +94,7 @@ impl<'a> Kernels<'a> {
             given,
             placed,
             whole: vec![false; lowered.computation.graph.len()],
+            zeros: super::zeros::likely(lowered),
             conv: Planned::default(),
             buffers,
             kernels: Vec::new(),
@@ -371,7 +375,7 @@ impl<'a> Kernels<'a> {
 
     /// An operand of a contraction, read through the views on the way to what stands in memory.
     fn operand(&self, id: NodeId) -> Operand {
-        let rank = self.lowered.shape(id).len();
+        let (rank, zeros) = (self.lowered.shape(id).len(), self.zeros[id.index()]);
         let mut map: IndexMap = (0..rank).map(Affine::dim).collect();
         let mut id = id;
         while let (Kernel::View(view), Storage::Virtual) = (self.lowered.kernel(id), self.roots.of(id)) {
@@ -385,7 +389,7 @@ impl<'a> Kernels<'a> {
             strides[dim] += factor;
         }
         let example = if self.lowered.each(id) { self.buffers.example_stride(buffer) } else { 0 };
-        Operand { buffer, offset: position.base, strides, example }
+        Operand { buffer, offset: position.base, strides, example, zeros }
     }
 
     /// The product `id`, into `buffer`, added over the examples as `sum` says.
@@ -406,6 +410,7 @@ impl<'a> Kernels<'a> {
             offset: 0,
             strides: strides.iter().map(|s| *s as i64).collect(),
             example: if sum == Sum::None { self.buffers.example_stride(buffer) } else { 0 },
+            zeros: false,
         };
         let each = self.lowered.each(id);
         let flops = 2 * extents.iter().map(|(_, e)| *e as u64).product::<u64>();

@@ -25,6 +25,7 @@ pub mod show;
 mod tiles;
 mod updates;
 mod whole;
+mod zeros;
 
 use crate::base::Diagnostic;
 use crate::ir::Computation;

@@ -277,12 +277,13 @@ fn gemm_text(out: &mut String, gemm: &Gemm, names: &[String]) {
     };
     let _ = writeln!(
         out,
-        "    matrix product [{} x {}] over {}: {} {sign} {} * {}",
+        "    matrix product [{} x {}] over {}: {} {sign} {}{} * {}",
         product_extent(gemm, &gemm.m),
         product_extent(gemm, &gemm.n),
         product_extent(gemm, &gemm.k),
         matrix(&gemm.c),
         matrix(&gemm.a),
+        if gemm.sparse { " without zeros" } else { "" },
         matrix(&gemm.b)
     );
 }
