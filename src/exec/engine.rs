@@ -20,6 +20,7 @@ use super::product::Part;
 use super::schedule::{Share, Stretch};
 use crate::ir::plan::{ARENAS, Arena};
 use crate::jit::Code;
+use crate::kernels::denormals::DenormalsAreZero;
 
 /// The numbers of one step, set by the caller before it starts the workers.
 #[derive(Clone, Copy, Debug)]
@@ -223,6 +224,7 @@ impl Engine {
 
     /// The life of a worker other than the caller.
     pub fn serve(&self, worker: usize) {
+        let _mode = DenormalsAreZero::start();
         let mut scratch = Scratch::default();
         let mut seen = 0;
         loop {

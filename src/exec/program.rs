@@ -19,6 +19,7 @@ use crate::base::Diagnostic;
 use crate::ir::Level;
 use crate::ir::op::Moment;
 use crate::ir::plan::{ARENAS, Arena, BufferId, HostScalar, Plan};
+use crate::kernels::denormals::DenormalsAreZero;
 use crate::kernels::isa::Isa;
 
 /// A plan that can run.
@@ -202,6 +203,7 @@ impl Program {
     }
 
     fn work(&mut self, store: &mut Store, step: Step) {
+        let _mode = DenormalsAreZero::start();
         let engine = &*self.engine;
         if let Some(whole) = self.whole.as_ref().filter(|_| self.batch == self.plan.batch) {
             engine.fill(&step, 0);
@@ -229,6 +231,7 @@ impl Program {
     /// # Panics
     /// As [`Program::run`].
     pub fn run_profiled(&mut self, store: &mut Store, moment: Moment) -> Vec<Duration> {
+        let _mode = DenormalsAreZero::start();
         let step = self.begin(store, moment);
         let mut times = vec![Duration::ZERO; self.plan.kernels.len()];
         self.engine.profile(&step, &mut self.scratch, &mut times);

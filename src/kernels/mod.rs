@@ -7,6 +7,7 @@ pub mod conv;
 mod conv_gradient;
 pub mod conv_pool;
 mod conv_pool_gradient;
+pub mod denormals;
 mod depthwise;
 pub mod gemm;
 mod input_classes;
