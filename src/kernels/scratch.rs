@@ -78,4 +78,9 @@ impl Scratch {
     pub fn new() -> Scratch {
         Scratch::default()
     }
+
+    /// How many multiply-adds with zeros were not done so far.
+    pub fn left_out(&self) -> u64 {
+        self.product.left_out
+    }
 }

@@ -19,6 +19,8 @@ use super::transpose::transpose;
 const STEPS: usize = 64;
 /// Vectors of columns in a block: as many sums as keep the multipliers busy.
 const VECTORS: usize = 8;
+/// Rows that are listed while they are in the nearest cache.
+const ROWS_AT_ONCE: usize = 64;
 /// Blocks of k are whole lines of the cache.
 const LINE: usize = 16;
 /// The share of numbers other than zero up to which leaving out zeros is worth it.
@@ -72,29 +74,32 @@ pub(super) unsafe fn gemm_sparse_on(
         if !suits || !mostly_zeros([m, k], a) {
             return gemm_on(isa, sizes, a, b, c, accumulate, Epilogue::default(), scratch);
         }
-        let mut left = std::mem::take(&mut scratch.left);
-        let a = if a.column == 1 {
-            a
-        } else {
-            let rows = left.take(m * k);
-            transpose(a.start, a.row, a.column, m, k, rows);
-            Matrix::new(rows.as_ptr(), k, 1)
-        };
-        let lists = &mut scratch.lists;
-        (routines.list)(lists, [m, k], a);
-        scratch.left = left;
-        scratch.left_out += ((m * k - lists.len()) * n) as u64;
         let width = VECTORS * routines.lanes;
-        for [first, end] in blocks(n, routines.lanes, width) {
-            let columns = end - first;
-            for (block, [from, to]) in blocks(k, LINE, STEPS).enumerate() {
+        let lists = &mut scratch.lists;
+        for (block, [from, to]) in blocks(k, LINE, STEPS).enumerate() {
+            let steps = to - from;
+            lists.start(m * steps);
+            for first in (0..m).step_by(ROWS_AT_ONCE) {
+                let start = a.start.add(first * a.row + from * a.column);
+                let rows = ROWS_AT_ONCE.min(m - first);
+                if a.column == 1 {
+                    (routines.list)(lists, [rows, steps], start, a.row);
+                } else {
+                    let turned = scratch.left.take(rows * steps);
+                    transpose(start, a.row, a.column, rows, steps, turned);
+                    (routines.list)(lists, [rows, steps], turned.as_ptr(), steps);
+                }
+            }
+            scratch.left_out += ((m * steps - lists.len()) * n) as u64;
+            for [first, end] in blocks(n, routines.lanes, width) {
+                let columns = end - first;
                 let panel = scratch.panel.take(STEPS * width);
-                for (i, line) in panel.chunks_exact_mut(width).take(to - from).enumerate() {
+                for (i, line) in panel.chunks_exact_mut(width).take(steps).enumerate() {
                     let row = b.start.add((from + i) * b.row + first);
                     std::ptr::copy_nonoverlapping(row, line.as_mut_ptr(), columns);
                 }
                 let rows = Rows {
-                    starts: &lists.starts[block * m..][..m + 1],
+                    starts: &lists.starts,
                     values: lists.values.take(0).as_ptr(),
                     offsets: lists.offsets.take(0).as_ptr(),
                     panel: panel.as_ptr(),
@@ -132,53 +137,57 @@ unsafe fn mostly_zeros([m, k]: [usize; 2], a: Matrix<*const f32>) -> bool {
     found as f32 <= MOST * (rows * k) as f32
 }
 
-/// The numbers of a matrix that are not zero, by blocks of k, and in these by rows.
+/// The numbers of a block of k that are not zero, row by row.
 #[derive(Clone, Default)]
 pub(super) struct Lists {
-    /// For each block and row where its list starts; one more for the end.
+    /// Where the list of each row starts, and where the last one ends.
     starts: Vec<u32>,
     values: Buffer,
     /// From the start of a panel to the row of B that a number is multiplied with, as bits.
     offsets: Buffer,
+    capacity: usize,
 }
 
 impl Lists {
+    /// Empty lists with room for so many numbers.
+    fn start(&mut self, capacity: usize) {
+        self.starts.clear();
+        self.starts.push(0);
+        self.capacity = capacity;
+    }
+
     fn len(&self) -> usize {
         self.starts.last().map_or(0, |end| *end as usize)
     }
 }
 
-/// Lists the numbers of `a` (`m` x `k`, neighbours in a row) that are not zero.
+/// Lists the numbers that are not zero in more rows, each of neighbours, and `row` from the next.
 ///
 /// # Safety
-/// The processor has V's features; every element is readable, and there are fewer than 2^32.
+/// The processor has V's features; the rows are readable, and there is room for them.
 #[inline(always)]
-unsafe fn list<V: Lookup>(lists: &mut Lists, [m, k]: [usize; 2], a: Matrix<*const f32>) {
+unsafe fn list<V: Lookup>(lists: &mut Lists, [rows, steps]: [usize; 2], a: *const f32, row: usize) {
     // SAFETY: there is room for all numbers and a vector more; the others are the matrix's.
     unsafe {
-        let (values, offsets) = (lists.values.take(m * k + LINE), lists.offsets.take(m * k + LINE));
-        let (values, offsets) = (values.as_mut_ptr(), offsets.as_mut_ptr());
+        let mut at = lists.len();
+        let room = lists.capacity + LINE;
+        let (values, offsets) = (lists.values.take(room).as_mut_ptr(), lists.offsets.take(room).as_mut_ptr());
         let row_of_panel = VECTORS * V::LANES;
         let first: [f32; LINE] = std::array::from_fn(|i| f32::from_bits((i * row_of_panel) as u32));
         let first = V::load(first.as_ptr());
         let next = V::splat(f32::from_bits((V::LANES * row_of_panel) as u32));
-        lists.starts.clear();
-        let mut at = 0;
-        for [from, to] in blocks(k, LINE, STEPS) {
-            for row in 0..m {
-                lists.starts.push(at as u32);
-                let mut offset = first;
-                for step in (from..to).step_by(V::LANES) {
-                    let x: V = load_some(a.start.add(row * a.row + step), V::LANES.min(to - step));
-                    let chosen = x.nonzero();
-                    x.store_chosen(chosen, values.add(at));
-                    offset.store_chosen(chosen, offsets.add(at));
-                    at += V::count(chosen);
-                    offset = offset.add_bits(next);
-                }
+        for line in (0..rows).map(|i| a.add(i * row)) {
+            let mut offset = first;
+            for step in (0..steps).step_by(V::LANES) {
+                let x: V = load_some(line.add(step), V::LANES.min(steps - step));
+                let chosen = x.nonzero();
+                x.store_chosen(chosen, values.add(at));
+                offset.store_chosen(chosen, offsets.add(at));
+                at += V::count(chosen);
+                offset = offset.add_bits(next);
             }
+            lists.starts.push(at as u32);
         }
-        lists.starts.push(at as u32);
     }
 }
 
@@ -235,7 +244,7 @@ unsafe fn rows<V: Lookup, const NV: usize>(r: &Rows) {
     }
 }
 
-type ListFn = unsafe fn(&mut Lists, [usize; 2], Matrix<*const f32>);
+type ListFn = unsafe fn(&mut Lists, [usize; 2], *const f32, usize);
 type RowsFn = unsafe fn(&Rows);
 
 /// The routines of an instruction set.
@@ -252,9 +261,9 @@ macro_rules! routines {
             use super::*;
             use crate::kernels::simd::Vector;
             $(#[target_feature(enable = $features)])?
-            unsafe fn list(lists: &mut Lists, sizes: [usize; 2], a: Matrix<*const f32>) {
+            unsafe fn list(lists: &mut Lists, sizes: [usize; 2], a: *const f32, row: usize) {
                 // SAFETY: the caller's contract is the same, and the features are there.
-                unsafe { super::list::<$vector>(lists, sizes, a) }
+                unsafe { super::list::<$vector>(lists, sizes, a, row) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn rows<const NV: usize>(r: &Rows) {

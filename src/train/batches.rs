@@ -8,6 +8,7 @@ use crate::exec;
 use crate::ir::Array;
 use crate::ir::experiment::Stage;
 use crate::ir::op::Moment;
+use crate::kernels::bytes;
 use crate::kernels::random::Generator;
 use crate::readers::{Field, Rows, Table, Values};
 
@@ -168,11 +169,7 @@ fn fill_floats(field: &Field, rows: &[u32], out: &mut [f32]) {
     for (row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
         let from = *row as usize * width;
         match &field.values {
-            Values::U8 { data, scale } => {
-                for (o, byte) in out.iter_mut().zip(&data[from..from + width]) {
-                    *o = f32::from(*byte) * scale;
-                }
-            }
+            Values::U8 { data, scale } => bytes::floats(&data[from..from + width], *scale, out),
             Values::F32(data) => out.copy_from_slice(&data[from..from + width]),
             Values::I32(data) => floats(&data[from..from + width], out),
             Values::Windows { tokens, shift } => {

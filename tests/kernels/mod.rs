@@ -4,6 +4,7 @@ mod conv;
 mod conv_pool;
 mod gemm;
 mod pool;
+mod sparse;
 mod transpose;
 mod vecmath;
 mod winograd;
