@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{MachineArgs, Outcome, SpecArgs, Stopped, terminal};
 use crate::base::{Diagnostic, Exit, Sources};
 use crate::driver;
+use crate::exec::Cost;
 use crate::ir::experiment::{Experiment, Stage};
 use crate::ir::op::Moment;
 use crate::ir::plan::Plan;
@@ -15,7 +16,8 @@ use crate::kernels::{isa::Isa, peak};
 use crate::readers::Table;
 use crate::train::batches::Batches;
 use crate::train::run::{seed, step_of};
-use crate::train::{MachineOptions, Task, Variables, cost};
+use crate::train::cost::{self, Flops};
+use crate::train::{MachineOptions, Task, Variables};
 
 /// Arguments of `nnc bench`.
 #[derive(Debug, Args)]
@@ -58,9 +60,10 @@ pub fn bench(args: &BenchArgs) -> Outcome {
             bench.step();
         }
         let times: Vec<Duration> = (0..args.steps).map(|_| bench.step()).collect();
-        report(args, stage, &bench, times, &options);
+        let costs = bench.costs(if args.profile { PROFILED } else { SAMPLED });
+        report(args, stage, &bench, times, &costs, &options);
         if args.profile {
-            profile(args, &mut bench, &checked.sources);
+            profile(args, &bench, &costs, &checked.sources);
         }
     }
     if !found {
@@ -124,6 +127,7 @@ fn report(
     stage: &Stage,
     bench: &Bench,
     mut times: Vec<Duration>,
+    costs: &[Cost],
     options: &MachineOptions,
 ) {
     times.sort_unstable();
@@ -131,7 +135,11 @@ fn report(
     let (median, fastest, slow) = (seconds(times.len() / 2), seconds(0), seconds(times.len() * 9 / 10));
     let mean = times.iter().sum::<Duration>().as_secs_f64() / times.len() as f64;
     let items = bench.batch as f64 / median;
-    let flops = bench.plan().map(|plan| cost::step_flops(plan, bench.batch));
+    let flops = bench.plan().map(|plan| {
+        let Flops { done, dense } = cost::step_flops(plan, bench.batch);
+        let left_out = costs.iter().map(|cost| cost.left_out).sum();
+        Flops { done: done.saturating_sub(left_out), dense }
+    });
     let peak = peak::flops_per_second(options.threads);
     let rate = flops.map(|flops| flops.done as f64 / median);
     let dense = flops.map(|flops| flops.dense as f64 / median);
@@ -179,24 +187,21 @@ fn report(
 
 /// How many profiled steps are averaged.
 const PROFILED: u32 = 20;
+/// As many without `--profile`, to count what the data let be left out.
+const SAMPLED: u32 = 2;
 
 /// Shows what each kernel takes.
-fn profile(args: &BenchArgs, bench: &mut Bench, sources: &Sources) {
-    let mut total: Vec<Duration> = Vec::new();
-    for _ in 0..PROFILED {
-        let Some(times) = bench.profiled() else {
-            terminal::note("note: the interpreter has no kernels to time");
-            return;
-        };
-        total.resize(times.len(), Duration::ZERO);
-        total.iter_mut().zip(times).for_each(|(sum, time)| *sum += time);
-    }
-    let Some(plan) = bench.plan() else { return };
+fn profile(args: &BenchArgs, bench: &Bench, costs: &[Cost], sources: &Sources) {
+    let Some(plan) = bench.plan() else {
+        terminal::note("note: the interpreter has no kernels to time");
+        return;
+    };
     let flops = cost::kernel_flops(plan, bench.batch);
     let mut kernels: Vec<Timed> = Vec::new();
     let mut lines: Vec<Timed> = Vec::new();
-    for ((kernel, flops), time) in plan.kernels.iter().zip(flops).zip(total) {
-        let seconds = time.as_secs_f64() / f64::from(PROFILED);
+    for ((kernel, flops), cost) in plan.kernels.iter().zip(flops).zip(costs) {
+        let seconds = cost.time.as_secs_f64();
+        let flops = Flops { done: flops.done.saturating_sub(cost.left_out), ..flops };
         let timed = Timed { name: kernel.name.clone(), place: sources.place(kernel.span), seconds, flops };
         match lines.iter_mut().find(|line| line.place == timed.place) {
             Some(line) => {
@@ -228,12 +233,12 @@ struct Timed {
     name: String,
     place: String,
     seconds: f64,
-    flops: cost::Flops,
+    flops: Flops,
 }
 
 impl Timed {
     fn show(&self, as_json: bool, title: &str, all: f64, peak: f64) {
-        let cost::Flops { done, dense } = self.flops;
+        let Flops { done, dense } = self.flops;
         let rate = done as f64 / self.seconds.max(1e-12);
         let share = rate / peak;
         let avoided = dense.saturating_sub(done);
@@ -261,8 +266,22 @@ impl Timed {
 }
 
 impl Bench<'_> {
-    /// One step on one thread with the time of each kernel.
-    fn profiled(&mut self) -> Option<Vec<Duration>> {
+    /// What each kernel takes in a step on one thread, the mean of so many; nothing where there are no kernels.
+    fn costs(&mut self, steps: u32) -> Vec<Cost> {
+        let mut sums: Vec<Cost> = Vec::new();
+        for costs in (0..steps).filter_map(|_| self.profiled()) {
+            sums.resize(costs.len(), Cost::default());
+            for (sum, cost) in sums.iter_mut().zip(costs) {
+                sum.time += cost.time;
+                sum.left_out += cost.left_out;
+            }
+        }
+        let mean = |sum: Cost| Cost { time: sum.time / steps, left_out: sum.left_out / u64::from(steps) };
+        sums.into_iter().map(mean).collect()
+    }
+
+    /// One step on one thread with what each kernel takes.
+    fn profiled(&mut self) -> Option<Vec<Cost>> {
         // An ordinary step first: it feeds the batch, which the profiled one then sees again.
         self.step();
         let moment = Moment { seed: self.seed, step: self.step, example: 0, batch: self.batch as u64 };

@@ -61,6 +61,15 @@ unsafe impl Sync for Engine {}
 // SAFETY: raw pointers in it are addresses of code and memory that the program keeps alive.
 unsafe impl Send for Engine {}
 
+/// What a kernel takes in a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// On one thread.
+    pub time: Duration,
+    /// Floating-point operations of the plan that were not done, because of what the data holds.
+    pub left_out: u64,
+}
+
 impl Engine {
     /// What one worker does in one step: 0 is the caller. A panic of a kernel is kept for the caller, and the
     /// worker still comes to every barrier.
@@ -193,12 +202,13 @@ impl Engine {
         })
     }
 
-    /// The whole step by the calling thread, with the time that each kernel takes.
-    pub fn profile(&self, step: &Step, scratch: &mut Scratch, times: &mut [Duration]) {
+    /// The whole step by the calling thread, with what each kernel takes.
+    pub fn profile(&self, step: &Step, scratch: &mut Scratch, costs: &mut [Cost]) {
         let mut timed = |kernel: usize, frame: &Frame| {
-            let start = Instant::now();
+            let (start, before) = (Instant::now(), scratch.kernels.left_out());
             self.kernels[kernel].run(frame, &step.facts, WHOLE, scratch);
-            times[kernel] += start.elapsed();
+            costs[kernel].time += start.elapsed();
+            costs[kernel].left_out += 2 * (scratch.kernels.left_out() - before);
         };
         for stretch in &self.stretches {
             match stretch {

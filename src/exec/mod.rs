@@ -14,6 +14,7 @@ mod schedule;
 mod store;
 mod whole;
 
+pub use engine::Cost;
 pub use inputs::{Fill, Inputs, Values};
 pub use program::{Program, arena_bytes};
 pub use store::Store;

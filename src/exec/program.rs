@@ -5,10 +5,9 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use super::Store;
-use super::engine::{Engine, Step};
+use super::engine::{Cost, Engine, Step};
 use super::gate::{Barrier, Gate};
 use super::inputs::{Fill, Inputs, Region};
 use super::kernel::{Facts, Kernel, Scratch, elements};
@@ -226,17 +225,17 @@ impl Program {
         self.end(store);
     }
 
-    /// Runs a step on the calling thread and says how long each kernel of the plan took.
+    /// Runs a step on the calling thread and says what each kernel of the plan took.
     ///
     /// # Panics
     /// As [`Program::run`].
-    pub fn run_profiled(&mut self, store: &mut Store, moment: Moment) -> Vec<Duration> {
+    pub fn run_profiled(&mut self, store: &mut Store, moment: Moment) -> Vec<Cost> {
         let _mode = DenormalsAreZero::start();
         let step = self.begin(store, moment);
-        let mut times = vec![Duration::ZERO; self.plan.kernels.len()];
-        self.engine.profile(&step, &mut self.scratch, &mut times);
+        let mut costs = vec![Cost::default(); self.plan.kernels.len()];
+        self.engine.profile(&step, &mut self.scratch, &mut costs);
         self.end(store);
-        times
+        costs
     }
 
     fn begin(&mut self, store: &mut Store, moment: Moment) -> Step {

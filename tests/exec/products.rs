@@ -186,8 +186,8 @@ fn updates_and_host_scalars() {
     let mut store = Store::new(&types).unwrap();
     let mut program = Program::compile(b.plan, 2).unwrap();
     program.run(&mut store, moment(3));
-    let times = program.run_profiled(&mut store, nnc::ir::op::Moment { step: 5, ..moment(4) });
-    assert_eq!(times.len(), 1);
+    let costs = program.run_profiled(&mut store, nnc::ir::op::Moment { step: 5, ..moment(4) });
+    assert_eq!(costs.len(), 1);
     assert!(store.get(VariableId(0)).iter().all(|w| *w == 3.0 + 20.0));
     assert_eq!(program.output("w"), store.get(VariableId(0)));
 }
