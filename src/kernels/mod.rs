@@ -29,5 +29,6 @@ pub mod transpose;
 pub mod vecmath;
 mod windows;
 pub mod winograd;
+mod winograd_lines;
 
 pub use scratch::Scratch;

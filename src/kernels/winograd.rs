@@ -1,13 +1,12 @@
-//! Winograd's F(2x2, 3x3) with bias, ReLU and 2x2 max-pooling: a tile of 2x2 results is one pooling
-//! window, made from 4x4 pixels by 16 products instead of 36. The products of all tiles of a group are 16
-//! matrix products, one for each place in the transformed tile.
+//! Winograd's F(2x2, 3x3) and F(2x2, 5x5) with bias, ReLU and 2x2 max-pooling: a tile of 2x2 results is one pooling
+//! window, made from 4x4 pixels by 16 products instead of 36, or from 6x6 by 36 instead of 100. The products of all
+//! tiles of a group are matrix products, one for each place in the transformed tile.
 //!
-//! Rounding: each element is a sum of `channels` products, four of them to a result with additions of
-//! rounded numbers, so the error stays below about `(channels + 12) eps` times the sum of `|d| |U|` over the
-//! transformed tile. Measured against f64 with normal weights and 16 to 512 channels the greatest error is
-//! 0.6e-6 to 2e-6 of the results' root mean square, no more than that of the direct form, whose chains of
-//! sums are nine times as long. Where two taps are that close the maximum may be found at the other. Bits
-//! do not depend on the instruction set nor on how examples are grouped.
+//! Rounding: each element is a sum of `channels` products, and results are sums of these, with factors. Measured
+//! against f64 with normal weights and 16 to 512 channels the greatest error for 3x3 is 0.6e-6 to 2e-6 of the results'
+//! root mean square, no more than that of the direct form, whose chains of sums are nine times as long; for 5x5 with 32
+//! channels it is 5e-6, twice that of the direct form. Where two taps are that close the maximum may be found at the
+//! other. Bits do not depend on the instruction set nor on how examples are grouped.
 
 use super::conv::{Batch, Padding};
 use super::conv_pool::{ConvPool, First};
@@ -18,9 +17,7 @@ use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 use super::tile::Tiles;
-
-/// Places in a transformed tile.
-const PLANES: usize = 16;
+use super::winograd_lines::{Five, Lines, Three};
 
 /// About how many tiles make a group: enough rows for the products, few enough for the cache.
 const GROUP: usize = 36;
@@ -32,23 +29,30 @@ const GAP: usize = 16;
 pub fn applies(shape: &ConvPool) -> bool {
     let window = &shape.conv.window;
     let plain = window.stride == [1, 1] && window.dilation == [1, 1];
-    shape.supported() && window.kernel == [3, 3] && plain && shape.pool == [2, 2]
+    let [rows, columns] = window.kernel;
+    shape.supported() && rows == columns && [3, 5].contains(&rows) && plain && shape.pool == [2, 2]
+}
+
+/// Places in a transformed tile: as many products stand for those of four windows.
+pub fn places(shape: &ConvPool) -> usize {
+    (shape.conv.window.kernel[0] + 1).pow(2)
 }
 
 /// Whether it is faster than the direct form: products are fewer, but transforms cost the same for few
-/// channels as for many. Measured, 16 channels to 16 break even, 32 to 16 gain 1.4 times, 24 to 48 1.7, 64
-/// to 64 1.9.
+/// channels as for many. Measured for 3x3, 16 channels to 16 break even, 32 to 16 gain 1.4 times, 24 to 48 1.7, 64
+/// to 64 1.9; for 5x5, 16 to 32 break even, 32 to 32 gain 1.3 times or more, 32 to 64 1.7.
 pub fn pays(shape: &ConvPool) -> bool {
     let (cin, cout) = (shape.conv.window.channels, shape.conv.out_channels);
-    applies(shape) && cin >= 16 && cout >= 16 && cin * cout >= 512 && shape.windows() >= 4
+    let least = if places(shape) == 16 { 512 } else { 1024 };
+    applies(shape) && cin >= 16 && cout >= 16 && cin * cout >= least && shape.windows() >= 4
 }
 
 /// Elements of transformed weights.
 pub fn weights_elements(shape: &ConvPool) -> usize {
-    PLANES * shape.conv.window.channels * shape.conv.out_channels
+    places(shape) * shape.conv.window.channels * shape.conv.out_channels
 }
 
-/// Transforms the weights, once for all examples that use the same ones: `[16, channels, out_channels]`.
+/// Transforms the weights, once for all examples that use the same ones: `[places, channels, out_channels]`.
 ///
 /// # Safety
 /// The form applies; `w` holds the weights, `to` [`weights_elements`]; they do not overlap.
@@ -61,41 +65,41 @@ pub unsafe fn prepare_weights(shape: &ConvPool, w: *const f32, to: *mut f32) {
 /// As for [`prepare_weights`].
 pub(super) unsafe fn prepare_weights_on(isa: Isa, shape: &ConvPool, w: *const f32, to: *mut f32) {
     let plane = shape.conv.window.channels * shape.conv.out_channels;
-    // SAFETY: nine and sixteen planes of as many weights.
-    unsafe { (transforms_of(isa).weights)(plane, w, to) }
+    // SAFETY: a plane of as many weights for each tap and each place.
+    unsafe { (transforms_of(isa, shape).weights)(plane, w, to) }
 }
 
 /// `G g G^T` for the weights of each pair of channels.
 ///
 /// # Safety
-/// The processor has V's features; `w` holds nine planes, `to` sixteen.
+/// The processor has V's features; `w` holds a plane for each tap, `to` one for each place.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // the indices name registers
-unsafe fn weight_planes<V: Vector>(plane: usize, w: *const f32, to: *mut f32) {
-    /// `G g`
-    #[inline(always)]
-    unsafe fn line<V: Vector>(a: V, b: V, c: V) -> [V; 4] {
-        // SAFETY: the caller vouches for the features.
-        unsafe {
-            let half = V::splat(0.5);
-            let (even, odd) = (a.add(c).fma(half, V::zero()), b.fma(half, V::zero()));
-            [a, even.add(odd), even.sub(odd), c]
-        }
-    }
+unsafe fn weight_planes<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(
+    plane: usize,
+    w: *const f32,
+    to: *mut f32,
+) {
     for first in (0..plane).step_by(V::LANES) {
         let n = V::LANES.min(plane - first);
         // SAFETY: `n` weights of each plane.
         unsafe {
-            let mut rows = [[V::zero(); 4]; 3];
-            for y in 0..3 {
-                let g = w.add(y * 3 * plane + first);
-                let (a, b, c) = (load_some(g, n), load_some(g.add(plane), n), load_some(g.add(2 * plane), n));
-                rows[y] = line(a, b, c);
+            let mut rows = [[V::zero(); T]; R];
+            for y in 0..R {
+                let mut taps = [V::zero(); R];
+                for x in 0..R {
+                    taps[x] = load_some(w.add((y * R + x) * plane + first), n);
+                }
+                rows[y] = L::taps(taps);
             }
-            for x in 0..4 {
-                let column = line(rows[0][x], rows[1][x], rows[2][x]);
-                for y in 0..4 {
-                    store_some(column[y], to.add((y * 4 + x) * plane + first), n);
+            for x in 0..T {
+                let mut taps = [V::zero(); R];
+                for y in 0..R {
+                    taps[y] = rows[y][x];
+                }
+                let column = L::taps(taps);
+                for y in 0..T {
+                    store_some(column[y], to.add((y * T + x) * plane + first), n);
                 }
             }
         }
@@ -125,12 +129,7 @@ struct Tiling<'a> {
 /// The processor has V's features; tiles lie in the image, planes hold all tiles.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // the indices name registers
-unsafe fn enter<V: Vector>(t: &Tiling) {
-    #[inline(always)]
-    unsafe fn line<V: Vector>(d: [V; 4]) -> [V; 4] {
-        // SAFETY: the caller vouches for the features.
-        unsafe { [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[1].sub(d[3])] }
-    }
+unsafe fn enter<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(t: &Tiling) {
     for (i, (from, _)) in t.tiles.iter().enumerate() {
         for first in (0..t.channels).step_by(V::LANES) {
             let n = V::LANES.min(t.channels - first);
@@ -138,18 +137,22 @@ unsafe fn enter<V: Vector>(t: &Tiling) {
             unsafe {
                 let pixel = t.image.offset(*from).add(first);
                 let to = t.planes.add(i * t.channels + first);
-                let mut d = [[V::zero(); 4]; 4];
-                for y in 0..4 {
-                    let mut pixels = [V::zero(); 4];
-                    for x in 0..4 {
+                let mut rows = [[V::zero(); T]; T];
+                for y in 0..T {
+                    let mut pixels = [V::zero(); T];
+                    for x in 0..T {
                         pixels[x] = load_some(pixel.add(y * t.row + x * t.channels), n);
                     }
-                    d[y] = line(pixels);
+                    rows[y] = L::pixels(pixels);
                 }
-                for x in 0..4 {
-                    let column = line([d[0][x], d[1][x], d[2][x], d[3][x]]);
-                    for y in 0..4 {
-                        store_some(column[y], to.add((y * 4 + x) * t.plane), n);
+                for x in 0..T {
+                    let mut pixels = [V::zero(); T];
+                    for y in 0..T {
+                        pixels[y] = rows[y][x];
+                    }
+                    let column = L::pixels(pixels);
+                    for y in 0..T {
+                        store_some(column[y], to.add((y * T + x) * t.plane), n);
                     }
                 }
             }
@@ -163,12 +166,7 @@ unsafe fn enter<V: Vector>(t: &Tiling) {
 /// The processor has V's features; planes and results hold all tiles.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // the indices name registers
-unsafe fn leave<V: Vector>(t: &Tiling) {
-    #[inline(always)]
-    unsafe fn line<V: Vector>(m: [V; 4]) -> [V; 2] {
-        // SAFETY: the caller vouches for the features.
-        unsafe { [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])] }
-    }
+unsafe fn leave<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(t: &Tiling) {
     for first in (0..t.channels).step_by(V::LANES) {
         let n = V::LANES.min(t.channels - first);
         // SAFETY: the tile's places and results; lanes beyond the channels are masked.
@@ -176,16 +174,15 @@ unsafe fn leave<V: Vector>(t: &Tiling) {
             let bias = if t.bias.is_null() { V::zero() } else { load_some(t.bias.add(first), n) };
             for (i, (_, to)) in t.tiles.iter().enumerate() {
                 let from = t.planes.add(i * t.channels + first);
-                let mut rows = [[V::zero(); 2]; 4];
-                for y in 0..4 {
-                    let mut places = [V::zero(); 4];
-                    for x in 0..4 {
-                        places[x] = load_some(from.add((y * 4 + x) * t.plane), n);
+                let (mut left, mut right) = ([V::zero(); T], [V::zero(); T]);
+                for y in 0..T {
+                    let mut places = [V::zero(); T];
+                    for x in 0..T {
+                        places[x] = load_some(from.add((y * T + x) * t.plane), n);
                     }
-                    rows[y] = line(places);
+                    [left[y], right[y]] = L::results(places);
                 }
-                let left = line([rows[0][0], rows[1][0], rows[2][0], rows[3][0]]);
-                let right = line([rows[0][1], rows[1][1], rows[2][1], rows[3][1]]);
+                let (left, right) = (L::results(left), L::results(right));
                 let mut best = First::new(left[0].add(bias));
                 best.take(right[0].add(bias), 1);
                 best.take(left[1].add(bias), 2);
@@ -198,7 +195,7 @@ unsafe fn leave<V: Vector>(t: &Tiling) {
     }
 }
 
-/// The transforms of an instruction set.
+/// The transforms of a form on an instruction set.
 struct Transforms {
     weights: unsafe fn(usize, *const f32, *mut f32),
     enter: unsafe fn(&Tiling),
@@ -209,21 +206,27 @@ macro_rules! transforms {
     ($name:ident, $vector:ty $(, $feature:literal)?) => {
         mod $name {
             use super::*;
-            pub const ALL: Transforms = Transforms { weights, enter, leave };
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn weights(plane: usize, w: *const f32, to: *mut f32) {
-                // SAFETY: the caller's contract is the same, and the features are there.
-                unsafe { weight_planes::<$vector>(plane, w, to) }
+            pub fn all<L: Lines<T, R>, const T: usize, const R: usize>() -> Transforms {
+                Transforms { weights: weights::<L, T, R>, enter: enter::<L, T, R>, leave: leave::<L, T, R> }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn enter(t: &Tiling) {
+            unsafe fn weights<L: Lines<T, R>, const T: usize, const R: usize>(
+                plane: usize,
+                w: *const f32,
+                to: *mut f32,
+            ) {
                 // SAFETY: the caller's contract is the same, and the features are there.
-                unsafe { super::enter::<$vector>(t) }
+                unsafe { weight_planes::<L, $vector, T, R>(plane, w, to) }
             }
             $(#[target_feature(enable = $feature)])?
-            unsafe fn leave(t: &Tiling) {
+            unsafe fn enter<L: Lines<T, R>, const T: usize, const R: usize>(t: &Tiling) {
                 // SAFETY: the caller's contract is the same, and the features are there.
-                unsafe { super::leave::<$vector>(t) }
+                unsafe { super::enter::<L, $vector, T, R>(t) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn leave<L: Lines<T, R>, const T: usize, const R: usize>(t: &Tiling) {
+                // SAFETY: the caller's contract is the same, and the features are there.
+                unsafe { super::leave::<L, $vector, T, R>(t) }
             }
         }
     };
@@ -235,15 +238,22 @@ transforms!(avx2, Wide256, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 transforms!(avx512, Wide512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
 
-fn transforms_of(isa: Isa) -> Transforms {
+fn transforms_of(isa: Isa, shape: &ConvPool) -> Transforms {
+    match shape.conv.window.kernel[0] {
+        3 => transforms_on::<Three, 4, 3>(isa),
+        _ => transforms_on::<Five, 6, 5>(isa),
+    }
+}
+
+fn transforms_on<L: Lines<T, R>, const T: usize, const R: usize>(isa: Isa) -> Transforms {
     match isa.min(Isa::detected()) {
-        Isa::Scalar => portable::ALL,
+        Isa::Scalar => portable::all::<L, T, R>(),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::ALL,
+        Isa::Avx2 => avx2::all::<L, T, R>(),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::ALL,
+        Isa::Avx512 => avx512::all::<L, T, R>(),
         #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 | Isa::Avx512 => portable::ALL,
+        Isa::Avx2 | Isa::Avx512 => portable::all::<L, T, R>(),
     }
 }
 
@@ -285,6 +295,7 @@ pub(super) unsafe fn forward_on(
     let padding = Padding::of(&conv.window);
     let floats = padding.elements(conv.window.channels);
     let (cin, cout) = (conv.window.channels, conv.out_channels);
+    let (transforms, places) = (transforms_of(isa, shape), places(shape));
     let mut tiles = std::mem::take(&mut scratch.rows);
     // SAFETY: tiles stay inside of the image that `Padding` describes, and planes are large enough.
     unsafe {
@@ -302,7 +313,7 @@ pub(super) unsafe fn forward_on(
             for group in 0..groups {
                 let (start, end) = (share(tiles.len(), groups, group), share(tiles.len(), groups, group + 1));
                 let (plane_in, plane_out) = ((end - start) * cin + GAP, (end - start) * cout + GAP);
-                let planes = scratch.patches.take(PLANES * (plane_in + plane_out)).as_mut_ptr();
+                let planes = scratch.patches.take(places * (plane_in + plane_out)).as_mut_ptr();
                 let mut tiling = Tiling {
                     tiles: &tiles[start..end],
                     channels: cin,
@@ -315,11 +326,10 @@ pub(super) unsafe fn forward_on(
                     y: y.start.add(example * y.stride),
                     which: which.start.add(example * which.stride),
                 };
-                let transforms = transforms_of(isa);
                 (transforms.enter)(&tiling);
                 (tiling.channels, tiling.plane) = (cout, plane_out);
-                tiling.planes = planes.add(PLANES * plane_in);
-                plane_products(isa, &tiling, cin, planes, weights);
+                tiling.planes = planes.add(places * plane_in);
+                plane_products(isa, &tiling, places, cin, planes, weights);
                 (transforms.leave)(&tiling);
             }
         }
@@ -328,9 +338,16 @@ pub(super) unsafe fn forward_on(
 }
 
 /// The products of all planes: from those of pixels at `from` to those of `t`.
-unsafe fn plane_products(isa: Isa, t: &Tiling, cin: usize, from: *const f32, weights: *const f32) {
+unsafe fn plane_products(
+    isa: Isa,
+    t: &Tiling,
+    places: usize,
+    cin: usize,
+    from: *const f32,
+    weights: *const f32,
+) {
     let tiles = t.tiles.len();
-    for plane in 0..PLANES {
+    for plane in 0..places {
         let p = Product {
             m: tiles,
             n: t.channels,

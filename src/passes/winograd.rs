@@ -1,5 +1,5 @@
 //! Convolutions in Winograd's form where that is faster: 16 products for a window of 2 x 2 results instead of
-//! 36, for transforms of the image, the weights and the result. What pays is measured where the kernel stands
+//! 36, with a kernel of 5 x 5 36 instead of 100, for transforms of the image, the weights and the result. What pays is measured where the kernel stands
 //! ([`winograd::pays`]). Results differ from the direct form by rounding alone.
 //!
 //! Source: Lavin and Gray, Fast algorithms for convolutional neural networks, 2016.
@@ -12,7 +12,7 @@ use crate::kernels::winograd;
 /// The pass.
 pub static PASS: Pass = Pass {
     name: "winograd",
-    help: "computes 3x3 convolutions under 2x2 pools with fewer products",
+    help: "computes 3x3 and 5x5 convolutions under 2x2 pools with fewer products",
     required: false,
     run,
 };

@@ -15,7 +15,7 @@ use nnc::kernels::conv_pool::ConvPool;
 use nnc::kernels::gemm::{Matrix, gemm_checked};
 use nnc::kernels::isa::Isa;
 use nnc::kernels::sparse::gemm_sparse_checked;
-use nnc::kernels::{Scratch, peak, vecmath};
+use nnc::kernels::{Scratch, peak, vecmath, winograd};
 
 const EXAMPLES: usize = 8;
 
@@ -139,6 +139,8 @@ fn convolution(name: &str) -> Conv {
         "first stride 2" => (28, 1, 3, 2, 32),
         "second stride 2" => (13, 32, 3, 2, 64),
         "second 5x5" => (12, 32, 5, 1, 64),
+        "pooled 16 to 32" => (12, 16, 5, 1, 32),
+        "pooled 32" => (12, 32, 5, 1, 32),
         "same 3 to 16" => (32, 3, 3, 1, 16),
         "same 16" => (32, 16, 3, 1, 16),
         "same 16 to 32 by 2" => (32, 16, 3, 2, 32),
@@ -247,7 +249,7 @@ fn joined_operations(shape: &ConvPool) -> usize {
     2 * EXAMPLES * shape.windows() * shape.taps() * shape.conv.weight_elements()
 }
 
-#[divan::bench(args = ["first 3x3", "second 3x3", "second 5x5"])]
+#[divan::bench(args = ["first 3x3", "second 3x3", "second 5x5", "pooled 16 to 32", "pooled 32"])]
 fn joined_forward(bencher: Bencher, name: &str) {
     let (shape, mut o, mut y, mut which) = joined_form(name);
     let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
@@ -258,11 +260,13 @@ fn joined_forward(bencher: Bencher, name: &str) {
 }
 
 /// With the transformation of the weights, which a step makes once.
-#[divan::bench(args = ["second 3x3"])]
+#[divan::bench(args = ["second 3x3", "second 5x5", "pooled 16 to 32", "pooled 32"])]
 fn winograd_forward(bencher: Bencher, name: &str) {
     let (shape, mut o, mut y, mut which) = joined_form(name);
     let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
-    bencher.counter(ItemsCount::new(joined_operations(&shape) * 16 / 36)).bench_local(|| {
+    let taps = shape.conv.window.kernel[0] * shape.conv.window.kernel[1];
+    let operations = joined_operations(&shape) * winograd::places(&shape) / (4 * taps);
+    bencher.counter(ItemsCount::new(operations)).bench_local(|| {
         let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
         joined::winograd_forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);
     });

@@ -13,9 +13,22 @@ use super::gemm::numbers;
 const CANARY: f32 = 12345.0;
 const GAP: usize = 19;
 
+/// A convolution of 3x3 under a pool.
 fn shape(input: [usize; 2], channels: usize, out_channels: usize, pad: [usize; 2], relu: bool) -> ConvPool {
-    let output = [0, 1].map(|d| input[d] + 2 * pad[d] - 2);
-    let window = Window { input, channels, output, kernel: [3, 3], stride: [1; 2], dilation: [1; 2], pad };
+    shape_of(3, input, channels, out_channels, pad, relu)
+}
+
+fn shape_of(
+    kernel: usize,
+    input: [usize; 2],
+    channels: usize,
+    out_channels: usize,
+    pad: [usize; 2],
+    relu: bool,
+) -> ConvPool {
+    let output = [0, 1].map(|d| input[d] + 2 * pad[d] + 1 - kernel);
+    let kernel = [kernel; 2];
+    let window = Window { input, channels, output, kernel, stride: [1; 2], dilation: [1; 2], pad };
     ConvPool::new(Conv { window, out_channels, groups: 1 }, [2, 2], relu)
 }
 
@@ -26,8 +39,8 @@ fn direct(conv: &Conv, x: &[f32], w: &[f32], bias: &[f32]) -> Vec<f64> {
     let mut y: Vec<f64> = (0..conv.output_elements()).map(|i| f64::from(bias[i % cout])).collect();
     for (at, out) in y.chunks_mut(cout).enumerate() {
         let (oy, ox) = (at / window.output[1], at % window.output[1]);
-        for tap in 0..9 {
-            let (iy, ix) = (oy + tap / 3, ox + tap % 3);
+        for tap in 0..window.kernel[0] * window.kernel[1] {
+            let (iy, ix) = (oy + tap / window.kernel[1], ox + tap % window.kernel[1]);
             let inside = |i: usize, d: usize| i >= window.pad[d] && i - window.pad[d] < window.input[d];
             if !inside(iy, 0) || !inside(ix, 1) {
                 continue;
@@ -50,7 +63,7 @@ fn check(shape: &ConvPool, examples: usize, scratch: &mut Scratch) {
     let (nx, ny, c) = (conv.window.input_elements(), shape.pooled_elements(), conv.out_channels);
     let (x, w) = (numbers(examples * (nx + GAP), 1), numbers(conv.weight_elements(), 2));
     let bias = numbers(c, 3);
-    let bound = 1e-6 * 9.0 * conv.window.channels as f64;
+    let bound = 1e-6 * conv.weight_elements() as f64 / c as f64;
     let mut first: Option<(Vec<f32>, Vec<u8>)> = None;
     for isa in Isa::available() {
         let (mut y, mut which) = (vec![CANARY; examples * (ny + GAP)], vec![0xee; examples * (ny + GAP)]);
@@ -103,6 +116,18 @@ fn channels_extents_and_padding() {
         }
     }
     check(&shape([13, 13], 32, 64, [0, 0], true), 2, &mut scratch);
+}
+
+#[test]
+fn windows_of_five() {
+    let mut scratch = Scratch::new();
+    for (channels, out_channels) in [(1, 1), (3, 17), (8, 31), (16, 64), (33, 65)] {
+        check(&shape_of(5, [9, 8], channels, out_channels, [0, 0], true), 1, &mut scratch);
+        check(&shape_of(5, [6, 7], channels, out_channels, [2, 1], false), 2, &mut scratch);
+    }
+    for (input, pad) in [([6, 6], [0, 0]), ([12, 12], [0, 0]), ([13, 20], [2, 2]), ([21, 6], [4, 0])] {
+        check(&shape_of(5, input, 4, 6, pad, true), 3, &mut scratch);
+    }
 }
 
 #[test]

@@ -77,11 +77,13 @@ pub fn routine(routine: &Routine) -> String {
     match routine {
         Routine::Leaf(_) => String::new(),
         Routine::ConvPoolForward { spec, winograd: true } => {
-            format!("{}; Winograd: 16 products for 36", fused(spec))
+            let [rows, columns] = spec.conv.window.kernel;
+            let (places, direct) = (winograd::places(spec), 4 * rows * columns);
+            format!("{}; Winograd: {places} products for {direct}", fused(spec))
         }
         Routine::ConvPoolForward { spec, winograd: false } => {
             let why = match (winograd::applies(spec), winograd::pays(spec)) {
-                (false, _) => "Winograd's form is for 3x3 with stride 1 under 2x2",
+                (false, _) => "Winograd's form is for 3x3 and 5x5 with stride 1 under 2x2",
                 (true, false) => "too few channels or windows for Winograd's form",
                 (true, true) => "Winograd's form is turned off",
             };

@@ -2,6 +2,7 @@
 
 use crate::ir::kernel::{Conv, ConvPool, Leaf};
 use crate::ir::plan::{Extent, Instr, Nest, Routine};
+use crate::kernels::winograd;
 
 /// Of a loop nest, for one example.
 pub fn nest(nest: &Nest) -> u64 {
@@ -24,14 +25,15 @@ pub fn routine(routine: &Routine, elements: usize) -> u64 {
         Routine::Leaf(op) => leaf(op, elements),
         Routine::ConvPoolForward { spec, winograd } => {
             let dense = convolution(&needed(spec));
-            // 16 products where the direct form has 36.
-            if *winograd { dense * 16 / 36 } else { dense }
+            let [rows, columns] = spec.conv.window.kernel;
+            let direct = (4 * rows * columns) as u64;
+            if *winograd { dense * winograd::places(spec) as u64 / direct } else { dense }
         }
         // One element of a window carries gradient.
         Routine::ConvPoolInputGradient(spec) | Routine::ConvPoolWeightGradient(spec) => {
             convolution(&needed(spec)) / spec.taps() as u64
         }
-        Routine::WinogradWeights(spec) => 4 * crate::kernels::winograd::weights_elements(spec) as u64,
+        Routine::WinogradWeights(spec) => 4 * winograd::weights_elements(spec) as u64,
         Routine::TurnedWeights(_) => 0,
     }
 }
