@@ -15,8 +15,8 @@ use crate::ir::plan::Plan;
 use crate::kernels::{isa::Isa, peak};
 use crate::readers::Table;
 use crate::train::batches::Batches;
-use crate::train::run::{seed, step_of};
 use crate::train::cost::{self, Flops};
+use crate::train::run::{seed, step_of};
 use crate::train::{MachineOptions, Task, Variables};
 
 /// Arguments of `nnc bench`.

@@ -4,6 +4,7 @@
 //! Besides the pooled values, `which` says for each of them which tap of the window was the first
 //! maximum, or [`NONE`] where no gradient flows: that is all the gradients need.
 
+use super::blank::{self, Reach};
 use super::conv::{Batch, Conv, Padding};
 pub use super::conv_pool_gradient::{
     input_gradient, input_weights_elements, prepare_input_weights, weight_gradient,
@@ -370,11 +371,12 @@ pub(super) unsafe fn forward_on(
     let padding = Padding::of(&conv.window);
     let channels = conv.out_channels;
     let (taps, segments) = (shape.tap_offsets(&padding), Segments::of(&conv, &padding));
-    let rows = &mut scratch.rows;
-    rows.clear();
-    rows.extend(
-        shape.window_offsets(&padding).enumerate().map(|(i, x)| (x as isize, (i * channels) as isize)),
-    );
+    let reach = Reach::of(shape, &padding);
+    scratch.offsets.clear();
+    scratch.offsets.extend(shape.window_offsets(&padding));
+    scratch.live.clear();
+    scratch.live.extend(0..shape.windows());
+    scratch.blank.clear();
     // SAFETY: windows and taps stay inside of the image that `Padding` describes.
     unsafe {
         let elements = padding.elements(conv.window.channels);
@@ -385,6 +387,14 @@ pub(super) unsafe fn forward_on(
                 padding.copy(&conv.window, image, to);
                 image = to;
             }
+            if let Some(reach) = reach {
+                reach.split(isa, image, scratch);
+            }
+            let Scratch { rows, offsets, live, blank, .. } = &mut *scratch;
+            // One window over zeros stands for all.
+            let windows = live.iter().chain(blank.first());
+            rows.clear();
+            rows.extend(windows.map(|window| (offsets[*window] as isize, (window * channels) as isize)));
             let tile = PoolTile {
                 image,
                 windows: [(0, 0); MAX_WINDOWS],
@@ -398,7 +408,8 @@ pub(super) unsafe fn forward_on(
                 columns: channels,
                 relu: shape.relu,
             };
-            all_tiles(isa, shape.taps(), &tile, &scratch.rows);
+            all_tiles(isa, shape.taps(), &tile, rows);
+            blank::repeat(isa, blank, channels, tile.y, tile.which);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! For the weights, each output channel gathers the pixels under its maxima; for the input, each pixel of
 //! the convolution's result sends the weights of those channels that have their maximum there.
 
+use super::blank::Reach;
 use super::conv::{Batch, Padding, Window};
 use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments};
 use super::gemm::share;
@@ -61,7 +62,10 @@ pub(super) unsafe fn weight_gradient_on(
     let channels = conv.out_channels;
     let floats = padding.elements(conv.window.channels);
     let (windows, weights) = (shape.windows(), conv.weight_elements());
-    let patches = patch::Patches::of(shape, &padding);
+    let (patches, reach) = (patch::Patches::of(shape, &padding), Reach::of(shape, &padding));
+    scratch.live.clear();
+    scratch.live.extend(0..windows);
+    scratch.blank.clear();
     scratch.offsets.clear();
     scratch.offsets.extend(shape.window_offsets(&padding));
     let mut sums = std::mem::take(&mut scratch.sums);
@@ -79,8 +83,12 @@ pub(super) unsafe fn weight_gradient_on(
             let g = g.start.add(example * g.stride);
             let which = which.start.add(example * which.stride);
             if let Some(patches) = &patches {
-                let (offsets, buffer) = (&scratch.offsets, &mut scratch.patches);
-                patches.weight_gradient(isa, image, offsets, channels, g, which, total, bias, buffer);
+                if let Some(reach) = reach {
+                    reach.split(isa, image, scratch);
+                }
+                let Scratch { offsets, live, blank, patches: buffer, .. } = &mut *scratch;
+                let lists = [&live[..], &blank[..]];
+                patches.weight_gradient(isa, image, offsets, lists, channels, g, which, total, bias, buffer);
             } else {
                 gather_example(isa, shape, &padding, image, g, which, total, scratch);
                 bias_sums(isa, which, g, windows, channels, bias);

@@ -44,19 +44,19 @@ impl Patches {
         (self.shape.pool[0] - 1) * window.stride[0] + (kernel_rows - 1) * window.dilation[0] + 1
     }
 
-    /// Adds one example's gradient to `sums`, which is in the order of the weights, and to `bias`, which
-    /// may be null.
+    /// Adds one example's gradient to `sums`, which is in the order of the weights, and to `bias`. Of the windows,
+    /// which are given by their numbers, those that are blank add to the bias alone.
     ///
     /// # Safety
-    /// `image` is the padded image, `offsets` are the windows' in it; `g` and `which` hold the example,
-    /// `sums` the weights, `bias` the output
-    /// channels.
+    /// `image` is the padded image, `offsets` are the windows' in it; `g` and `which` hold the example, `sums` the
+    /// weights, `bias` the output channels.
     #[allow(clippy::too_many_arguments)]
     pub(super) unsafe fn weight_gradient(
         &self,
         isa: Isa,
         image: *const f32,
         offsets: &[usize],
+        [live, blank]: [&[usize]; 2],
         channels: usize,
         g: *const f32,
         which: *const u8,
@@ -70,12 +70,12 @@ impl Patches {
         for first in (0..window.kernel[0]).step_by(most) {
             let n = most.min(window.kernel[0] - first);
             let size = if self.rows(n) * self.row <= PATCH / 2 { PATCH / 2 } else { PATCH };
-            let patches = buffer.take(offsets.len() * size).as_mut_ptr();
+            let patches = buffer.take(live.len() * size).as_mut_ptr();
             let start = first * window.dilation[0] * self.image_row;
             // SAFETY: the rows lie in the image, and a patch in its place; weights follow each other.
             unsafe {
-                for (i, offset) in offsets.iter().enumerate() {
-                    self.cut(image.add(offset + start), self.rows(n), patches.add(i * size));
+                for (i, window) in live.iter().enumerate() {
+                    self.cut(image.add(offsets[*window] + start), self.rows(n), patches.add(i * size));
                 }
                 let weights = n * width;
                 let most = if isa == Isa::Avx512 { MOST } else { MOST_NARROW };
@@ -85,7 +85,8 @@ impl Patches {
                     let count = each.min(weights - weight);
                     let pass = Pass {
                         patches,
-                        windows: offsets.len(),
+                        live,
+                        blank,
                         tap_places: self.tap_places(),
                         weight_places: std::array::from_fn(|i| self.weight_place(weight + i.min(count - 1))),
                         which,
@@ -138,9 +139,12 @@ impl Patches {
 }
 
 /// `sums[t][c] += sum over windows of g[window, c] * patch[tap_places[which[window, c]] + weight_places[t]]`
-struct Pass {
+struct Pass<'a> {
     patches: *const f32,
-    windows: usize,
+    /// The number of each patch's window.
+    live: &'a [usize],
+    /// Windows without a patch, whose pixels are all 0.
+    blank: &'a [usize],
     /// Bits are whole numbers.
     tap_places: [f32; 16],
     weight_places: [u32; MOST],
@@ -169,14 +173,14 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
                 sums[t] = load(p.sums.add(t * p.channels + first));
             }
             let mut bias = if p.bias.is_null() { V::zero() } else { load(p.bias.add(first)) };
-            for window in 0..p.windows {
+            for (i, window) in p.live.iter().enumerate() {
                 let at = window * p.channels + first;
                 let which = V::load_bytes(p.which.add(at), n);
                 let flows = which.differs(none);
                 // Nothing flows as 0 times 0: what else stands there may be infinite.
                 let g = V::keep(flows, load(p.g.add(at)));
                 bias = bias.add(g);
-                let patch = p.patches.add(window * size);
+                let patch = p.patches.add(i * size);
                 let place = V::look_up::<false>(p.tap_places.as_ptr(), which);
                 for t in 0..T {
                     let place = place.add_bits(V::splat(f32::from_bits(p.weight_places[t])));
@@ -185,6 +189,11 @@ unsafe fn pass<V: Lookup, const T: usize, const WIDE: bool>(p: &Pass) {
                 }
             }
             if !p.bias.is_null() {
+                for window in p.blank {
+                    let at = window * p.channels + first;
+                    let flows = V::load_bytes(p.which.add(at), n).differs(none);
+                    bias = bias.add(V::keep(flows, load(p.g.add(at))));
+                }
                 store_some(bias, p.bias.add(first), n);
             }
             for t in 0..T {

@@ -52,6 +52,9 @@ pub struct Scratch {
     pub(super) patches: Buffer,
     /// Offsets of windows.
     pub(super) offsets: Vec<usize>,
+    /// Windows over something, and over zeros alone.
+    pub(super) live: Vec<usize>,
+    pub(super) blank: Vec<usize>,
     /// A bit per window.
     pub(super) bits: Vec<u32>,
     /// A bit per channel.

@@ -79,11 +79,11 @@ pub trait Vector: Copy {
     /// # Safety
     /// The processor must have the features.
     unsafe fn nonzero(self) -> Self::Choice;
-    /// How many lanes are chosen.
+    /// A bit for each chosen lane.
     ///
     /// # Safety
     /// The processor must have the features.
-    unsafe fn count(choice: Self::Choice) -> usize;
+    unsafe fn bits(choice: Self::Choice) -> u32;
     /// Writes the chosen lanes one after the other; what the next of `LANES` places hold is then unspecified.
     ///
     /// # Safety
@@ -224,8 +224,8 @@ impl Vector for Portable {
         self.0.map(|x| x != 0.0)
     }
     #[inline(always)]
-    unsafe fn count(choice: [bool; 8]) -> usize {
-        choice.into_iter().filter(|chosen| *chosen).count()
+    unsafe fn bits(choice: [bool; 8]) -> u32 {
+        choice.iter().enumerate().fold(0, |bits, (lane, chosen)| bits | u32::from(*chosen) << lane)
     }
     #[inline(always)]
     unsafe fn store_chosen(self, choice: [bool; 8], p: *mut f32) {

@@ -86,9 +86,9 @@ impl Vector for Wide256 {
         unsafe { _mm256_cmp_ps::<_CMP_NEQ_UQ>(self.0, _mm256_setzero_ps()) }
     }
     #[inline(always)]
-    unsafe fn count(choice: __m256) -> usize {
+    unsafe fn bits(choice: __m256) -> u32 {
         // SAFETY: the caller vouches for the features.
-        unsafe { _mm256_movemask_ps(choice).count_ones() as usize }
+        unsafe { _mm256_movemask_ps(choice) as u32 }
     }
     #[inline(always)]
     unsafe fn store_chosen(self, choice: __m256, p: *mut f32) {
@@ -217,8 +217,8 @@ impl Vector for Wide512 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_NEQ_UQ>(self.0, _mm512_setzero_ps()) }
     }
     #[inline(always)]
-    unsafe fn count(choice: __mmask16) -> usize {
-        choice.count_ones() as usize
+    unsafe fn bits(choice: __mmask16) -> u32 {
+        u32::from(choice)
     }
     #[inline(always)]
     unsafe fn store_chosen(self, choice: __mmask16, p: *mut f32) {

@@ -183,7 +183,7 @@ unsafe fn list<V: Lookup>(lists: &mut Lists, [rows, steps]: [usize; 2], a: *cons
                 let chosen = x.nonzero();
                 x.store_chosen(chosen, values.add(at));
                 offset.store_chosen(chosen, offsets.add(at));
-                at += V::count(chosen);
+                at += V::bits(chosen).count_ones() as usize;
                 offset = offset.add_bits(next);
             }
             lists.starts.push(at as u32);

@@ -20,6 +20,8 @@ struct Case {
     examples: usize,
     /// Few different numbers, so that there are ties.
     ties: bool,
+    /// Only the middle of the images is not 0, of the last one nothing.
+    blank: bool,
 }
 
 /// A convolution of all windows that fit, with as much padding after the input as before it.
@@ -101,7 +103,18 @@ fn check(case: &Case, scratch: &mut Scratch) {
     let (nw, c, full) = (conv.weight_elements(), conv.out_channels, conv.output_elements());
     let e = case.examples;
     let coarse = |x: Vec<f32>| if case.ties { x.iter().map(|x| (x * 4.0).round()).collect() } else { x };
-    let (x, w, g) = (coarse(numbers(e * nx, 1)), coarse(numbers(nw, 2)), numbers(e * ny, 3));
+    let (mut x, w, g) = (coarse(numbers(e * nx, 1)), coarse(numbers(nw, 2)), numbers(e * ny, 3));
+    if case.blank {
+        let [height, width] = conv.window.input;
+        for (pixel, x) in x.chunks_mut(conv.window.channels).enumerate() {
+            let (example, row, column) = (pixel / (height * width), pixel / width % height, pixel % width);
+            let middle =
+                (height / 3..=height / 2).contains(&row) && (width / 4..=width / 2).contains(&column);
+            if !middle || example + 1 == e {
+                x.fill(0.0);
+            }
+        }
+    }
     let bias = case.bias.then(|| coarse(numbers(c, 4)));
     let (old_w, old_b) = (numbers(nw, 5), numbers(c, 6));
 
@@ -191,10 +204,10 @@ fn every_mix_of_kernel_stride_dilation_and_padding() {
                             let Some(all) = all else { continue };
                             let relu = (kernel[0] + stride[0] + pool[0]) % 3 != 0;
                             let all = ConvPool { relu, ..all };
-                            check(
-                                &Case { shape: all, bias: pool[1] != 3, examples: 2, ties: pad[1] == 1 },
-                                &mut scratch,
-                            );
+                            let (bias, ties) = (pool[1] != 3, pad[1] == 1);
+                            for blank in [false, true] {
+                                check(&Case { shape: all, bias, examples: 2, ties, blank }, &mut scratch);
+                            }
                         }
                     }
                 }
@@ -211,7 +224,7 @@ fn channels_around_every_edge() {
             for (pad, pool) in [(0, [2, 2]), (1, [3, 3]), (0, [1, 1])] {
                 let one = shape([7, 8], channels, out_channels, [3, 3], [1, 1], [1, 1], [pad; 2], pool);
                 let Some(shape) = one else { unreachable!("the windows fit") };
-                check(&Case { shape, bias: true, examples: 1, ties: false }, &mut scratch);
+                check(&Case { shape, bias: true, examples: 1, ties: false, blank: false }, &mut scratch);
             }
         }
     }
@@ -229,8 +242,8 @@ fn the_layers_of_a_digit_classifier() {
         shape([20, 20], 3, 16, [7, 7], [2, 2], [1, 1], [3, 3], [3, 3]),
     ];
     for shape in cases.into_iter().flatten() {
-        for (bias, ties) in [(true, false), (false, true)] {
-            check(&Case { shape, bias, examples: 3, ties }, &mut scratch);
+        for (bias, ties, blank) in [(true, false, false), (false, true, false), (true, false, true)] {
+            check(&Case { shape, bias, examples: 3, ties, blank }, &mut scratch);
         }
     }
 }

@@ -14,7 +14,14 @@ fn sparse(n: usize, share: usize) -> Vec<f32> {
     numbers(n, 1).iter().zip(keep).map(|(x, keep)| if kept(keep) { *x } else { 0.0 }).collect()
 }
 
-fn check(isa: Isa, [m, n, k]: [usize; 3], share: usize, turned: bool, accumulate: bool, scratch: &mut Scratch) {
+fn check(
+    isa: Isa,
+    [m, n, k]: [usize; 3],
+    share: usize,
+    turned: bool,
+    accumulate: bool,
+    scratch: &mut Scratch,
+) {
     let (a, b, c) = (sparse(m * k, share), numbers(k * (n + 3), 2), numbers(m * (n + 5), 3));
     let (row, column) = if turned { (1, m) } else { (k, 1) };
     let [expected, got] = [false, true].map(|sparse| {
@@ -33,7 +40,15 @@ fn zeros_are_left_out_without_a_change_of_bits() {
     let mut scratch = Scratch::new();
     let before = scratch.left_out();
     for isa in Isa::available() {
-        for sizes in [[8, 32, 1], [9, 33, 15], [64, 128, 64], [65, 129, 65], [70, 250, 130], [130, 47, 200], [7, 31, 40]] {
+        for sizes in [
+            [8, 32, 1],
+            [9, 33, 15],
+            [64, 128, 64],
+            [65, 129, 65],
+            [70, 250, 130],
+            [130, 47, 200],
+            [7, 31, 40],
+        ] {
             for share in [0, 3, 20, 39, 60, 100] {
                 for (turned, accumulate) in [(false, false), (false, true), (true, false), (true, true)] {
                     check(isa, sizes, share, turned, accumulate, &mut scratch);

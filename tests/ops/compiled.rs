@@ -296,8 +296,11 @@ fn elementwise_ops_at_the_edges_of_f32() {
     let targets: Vec<NodeId> = bench.outputs.iter().map(|(_, node, _)| *node).collect();
     // Denormal numbers count as 0 in compiled code.
     let normal = |x: f64| if x.abs() < f64::from(f32::MIN_POSITIVE) { 0f64.copysign(x) } else { x };
-    let variables: Vec<Array> =
-        bench.variables.iter().map(|a| Array::new(a.shape.clone(), a.data.iter().map(|x| normal(*x)).collect())).collect();
+    let variables: Vec<Array> = bench
+        .variables
+        .iter()
+        .map(|a| Array::new(a.shape.clone(), a.data.iter().map(|x| normal(*x)).collect()))
+        .collect();
     let env = Env { variables: &variables, inputs: &[], moment };
     let expected = interp::evaluate(&bench.builder.graph, &targets, &env);
     let mut differences = Vec::new();
