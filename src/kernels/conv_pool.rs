@@ -390,7 +390,8 @@ pub(super) unsafe fn forward_on(
             if let Some(reach) = reach {
                 reach.split(isa, image, scratch);
             }
-            let Scratch { rows, offsets, live, blank, .. } = &mut *scratch;
+            let Scratch { rows, offsets, live, blank, left_out, .. } = &mut *scratch;
+            *left_out += (blank.len().saturating_sub(1) * shape.taps() * conv.weight_elements()) as u64;
             // One window over zeros stands for all.
             let windows = live.iter().chain(blank.first());
             rows.clear();

@@ -86,7 +86,8 @@ pub(super) unsafe fn weight_gradient_on(
                 if let Some(reach) = reach {
                     reach.split(isa, image, scratch);
                 }
-                let Scratch { offsets, live, blank, patches: buffer, .. } = &mut *scratch;
+                let Scratch { offsets, live, blank, patches: buffer, left_out, .. } = &mut *scratch;
+                *left_out += (blank.len() * weights) as u64;
                 let lists = [&live[..], &blank[..]];
                 patches.weight_gradient(isa, image, offsets, lists, channels, g, which, total, bias, buffer);
             } else {

@@ -57,8 +57,10 @@ pub struct Scratch {
     pub(super) blank: Vec<usize>,
     /// A bit per window.
     pub(super) bits: Vec<u32>,
-    /// A bit per channel.
+    /// A bit per channel, or per number of a row.
     pub(super) masks: Vec<u64>,
+    /// Multiply-adds with zeros that were not done.
+    pub(super) left_out: u64,
 }
 
 /// What a matrix product may use.
@@ -72,8 +74,6 @@ pub struct ProductScratch {
     pub(super) result: Buffer,
     /// The numbers of A that are not zero.
     pub(super) lists: Lists,
-    /// Multiply-adds with zeros that were not done.
-    pub(super) left_out: u64,
 }
 
 impl Scratch {
@@ -84,6 +84,6 @@ impl Scratch {
 
     /// How many multiply-adds with zeros were not done so far.
     pub fn left_out(&self) -> u64 {
-        self.product.left_out
+        self.left_out
     }
 }

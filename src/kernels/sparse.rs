@@ -8,7 +8,7 @@
 
 use super::gemm::{Matrix, gemm_on, share, within};
 use super::isa::Isa;
-use super::scratch::{Buffer, ProductScratch, Scratch};
+use super::scratch::{Buffer, Scratch};
 use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
@@ -49,7 +49,7 @@ pub unsafe fn gemm_sparse(
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
-    unsafe { gemm_sparse_on(Isa::current(), [m, n, k], a, b, c, accumulate, &mut scratch.product) }
+    unsafe { gemm_sparse_on(Isa::current(), [m, n, k], a, b, c, accumulate, scratch) }
 }
 
 /// [`gemm_sparse`] on a given instruction set.
@@ -63,8 +63,9 @@ pub(super) unsafe fn gemm_sparse_on(
     b: Matrix<*const f32>,
     c: Matrix<*mut f32>,
     accumulate: bool,
-    scratch: &mut ProductScratch,
+    scratch: &mut Scratch,
 ) {
+    let Scratch { product: scratch, left_out, .. } = scratch;
     let [m, n, k] = sizes;
     let routines = Routines::of(isa);
     let rows_or_columns = a.column == 1 || a.row == 1;
@@ -90,7 +91,7 @@ pub(super) unsafe fn gemm_sparse_on(
                     (routines.list)(lists, [rows, steps], turned.as_ptr(), steps);
                 }
             }
-            scratch.left_out += ((m * steps - lists.len()) * n) as u64;
+            *left_out += ((m * steps - lists.len()) * n) as u64;
             for [first, end] in blocks(n, routines.lanes, width) {
                 let columns = end - first;
                 let panel = scratch.panel.take(STEPS * width);
@@ -312,5 +313,5 @@ pub fn gemm_sparse_checked(
 ) {
     let (a, b, c) = within(sizes, a, b, c);
     // SAFETY: every element is inside; references to `c` are exclusive.
-    unsafe { gemm_sparse_on(isa, sizes, a, b, c, accumulate, &mut scratch.product) }
+    unsafe { gemm_sparse_on(isa, sizes, a, b, c, accumulate, scratch) }
 }
