@@ -4,7 +4,8 @@ use nnc::exec::{Program, Store};
 use nnc::ir::computation::VariableId;
 use nnc::ir::kernel::{Distribution, Leaf, Scalar};
 use nnc::ir::plan::{
-    Arena, BufferId, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, Routine, WriteMode,
+    Arena, BufferId, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, PlannedKernel, Routine, Work,
+    WriteMode,
 };
 
 use super::build::{Build, Draw, moment, nest};
@@ -13,10 +14,15 @@ fn matrix(buffer: BufferId, row: usize, column: usize) -> Matrix {
     Matrix { buffer, offset: 0, row: row as i64, column: column as i64 }
 }
 
+/// Fills inputs and variables; the inputs with many zeros where a product leaves them out.
 fn fill(program: &mut Program, store: &mut Store) {
     let mut draw = Draw(5);
+    let sparse = |kernel: &PlannedKernel| matches!(&kernel.work, Work::Gemm(gemm) if gemm.sparse);
+    let zeros = program.plan().kernels.iter().any(sparse);
     for i in 0..program.plan().inputs.len() {
-        program.input_mut(i).iter_mut().for_each(|x| *x = draw.number());
+        for x in program.input_mut(i) {
+            *x = if zeros && draw.next() % 5 > 0 { 0.0 } else { draw.number() };
+        }
     }
     for (variable, _) in program.plan().variables.clone() {
         store.get_mut(variable).iter_mut().for_each(|x| *x = draw.number());
@@ -188,6 +194,7 @@ fn updates_and_host_scalars() {
     program.run(&mut store, moment(3));
     let costs = program.run_profiled(&mut store, nnc::ir::op::Moment { step: 5, ..moment(4) });
     assert_eq!(costs.len(), 1);
+    assert_eq!(costs[0].left_out, 0);
     assert!(store.get(VariableId(0)).iter().all(|w| *w == 3.0 + 20.0));
     assert_eq!(program.output("w"), store.get(VariableId(0)));
 }
@@ -218,7 +225,7 @@ fn random_numbers_do_not_depend_on_tiles() {
 /// Over the whole batch a dense layer's columns are dealt out to the workers, its input gradient's too.
 #[test]
 fn a_dense_layer_over_the_whole_batch() {
-    for (inputs, outputs) in [(7, 10), (64, 96), (33, 300)] {
+    for (inputs, outputs, sparse) in [(7, 10, false), (64, 96, false), (33, 300, false), (150, 100, true)] {
         let mut b = Build::new(21, 8, 1);
         let (x, w) = (b.f32(Arena::Inputs, &[inputs]), b.f32(Arena::Variables, &[inputs, outputs]));
         let (y, dx) = (b.f32(Arena::Batch, &[outputs]), b.f32(Arena::Batch, &[inputs]));
@@ -237,7 +244,7 @@ fn a_dense_layer_over_the_whole_batch() {
         let (row, back) = (matrix(y, outputs, 1), matrix(w, 1, outputs));
         let forward = product(outputs, inputs, matrix(x, inputs, 1), matrix(w, outputs, 1), row.clone());
         let backward = product(inputs, outputs, row, back, matrix(dx, inputs, 1));
-        for gemm in [forward, backward] {
+        for gemm in [Gemm { sparse, ..forward }, backward] {
             let kernel = b.gemm(gemm);
             b.once(kernel);
         }

@@ -152,3 +152,24 @@ fn what_is_cheap_is_made_again() {
     let plan = plan(&computation, &types, &options(16)).unwrap();
     insta::assert_snapshot!(show::fused(&plan));
 }
+
+/// Products with data on their left may leave zeros out, also through views and functions that keep zeros; what a layer
+/// has made is multiplied in full.
+#[test]
+fn zeros_of_the_data() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[6, 8]));
+    let scaled = ops::scale(&mut b, x, 1.0 / 255.0);
+    let row = ops::reshape(&mut b, scaled, &Shape::of(&[48]));
+    let (w, v) = (variable(&mut b, 0, &[48, 40]), variable(&mut b, 1, &[40, 36]));
+    let h = ops::contract(&mut b, row, w, "k, k m -> m");
+    let zero = ops::zeros_like(&mut b, h);
+    let h = ops::maximum(&mut b, h, zero);
+    let y = ops::contract(&mut b, h, v, "k, k m -> m");
+    let dw = ops::contract(&mut b, row, h, "k, m -> k m");
+    let dw = ops::batch_sum(&mut b, dw);
+    let outputs = vec![("y".to_string(), y), ("dw".to_string(), dw)];
+    let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+    let plan = plan(&computation, &[f32(&[48, 40]), f32(&[40, 36])], &options(64)).unwrap();
+    insta::assert_snapshot!(show::fused(&plan));
+}
