@@ -4,13 +4,15 @@
 use super::isa::Isa;
 use super::scratch::{ProductScratch, Scratch};
 pub use super::tile::Epilogue;
-use super::tile::{MAX_ROWS, Tile, Tiles, Variant};
-use super::transpose::transpose;
+use super::tile::{MAX_ROWS, Tile, Tiles};
+use super::transpose::{transpose, transpose_to};
 
 /// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
 const K_BLOCK: usize = 512;
 /// Columns of C from which on a transposed A is copied first, so that a row's steps of k are neighbours.
 const PACK_COLUMNS: usize = 64;
+/// Steps of k up to which that does not pay: so many lines of the cache find room beside each other.
+const PACK_STEPS: usize = 32;
 /// Rows of C from which on a block of columns of a wide B is copied first: lines that stand whole powers of
 /// two apart share few places of the nearest cache. (Both: 1.1 to 1.4 times as fast on Sapphire Rapids.)
 const PACK_ROWS: usize = 48;
@@ -100,21 +102,21 @@ impl Product<'_> {
     }
 }
 
-/// Computes a product; `row` gives the offsets of row `i` in A and C.
+/// Computes a product of which rows stand as far apart as `rows` says, in A and in C.
 ///
 /// # Safety
 /// Every address the description names is readable, in C writable; C overlaps neither A nor B, and its
 /// rows do not overlap each other.
-pub unsafe fn product(tiles: &Tiles, p: &Product, row: impl Fn(usize) -> (isize, isize)) {
+pub unsafe fn product(tiles: &Tiles, p: &Product, rows: [usize; 2]) {
     if p.m == 0 || p.n == 0 {
         return;
     }
     if p.taps.is_empty() || p.k == 0 {
         // SAFETY: all of it.
-        return unsafe { block(tiles, p, &row) };
+        return unsafe { block(tiles, p, rows) };
     }
     // SAFETY: blocks name the same addresses as the whole, each once.
-    p.in_blocks(K_BLOCK, |p| unsafe { block(tiles, p, &row) });
+    p.in_blocks(K_BLOCK, |p| unsafe { block(tiles, p, rows) });
 }
 
 /// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
@@ -124,46 +126,24 @@ pub(super) fn share(total: usize, parts: usize, i: usize) -> usize {
 }
 
 /// All rows and columns for one block of k.
-unsafe fn block(tiles: &Tiles, p: &Product, row: &impl Fn(usize) -> (isize, isize)) {
+unsafe fn block(tiles: &Tiles, p: &Product, [a_row, c_row]: [usize; 2]) {
     for [first, columns, vectors] in p.column_blocks(tiles) {
-        let variants = tiles.by_vectors[vectors - 1];
         let full = columns == vectors * tiles.lanes;
-        // SAFETY: the block's columns are among the product's.
-        unsafe { column_block(variants, full, p, first, columns, row) };
-    }
-}
-
-/// All rows for one block of columns.
-unsafe fn column_block(
-    variants: &[Variant],
-    full: bool,
-    p: &Product,
-    first: usize,
-    columns: usize,
-    row: &impl Fn(usize) -> (isize, isize),
-) {
-    let most = variants[variants.len() - 1].rows;
-    let count = p.m.div_ceil(most);
-    let mut tile = p.tile(first, columns);
-    let (each, more) = (p.m / count, p.m % count);
-    let mut next = 0;
-    for i in 0..count {
-        let rows = each + usize::from(i < more);
-        let variant = at_least(variants, rows);
-        for r in 0..variant.rows {
-            // A tile with more rows than are left does the last one again.
-            (tile.a_rows[r], tile.c_rows[r]) = row(next + r.min(rows - 1));
+        let count = p.m.div_ceil(tiles.even_rows(vectors));
+        let mut tile = p.tile(first, columns);
+        for i in 0..count {
+            let (start, end) = (share(p.m, count, i), share(p.m, count, i + 1));
+            let variant = tiles.for_even_rows(vectors, end - start, a_row as isize);
+            for r in 0..variant.rows {
+                // A tile with more rows than are left does the last one again.
+                let row = end.min(start + r + 1) - 1;
+                (tile.a_rows[r], tile.c_rows[r]) = ((row * a_row) as isize, (row * c_row) as isize);
+            }
+            let run = if full { variant.full } else { variant.masked };
+            // SAFETY: rows and columns are the product's; the variant suits the columns and the rows.
+            unsafe { run(&tile) };
         }
-        let run = if full { variant.full } else { variant.masked };
-        // SAFETY: rows and columns are the product's; the variant suits the columns.
-        unsafe { run(&tile) };
-        next += rows;
     }
-}
-
-/// The smallest variant with so many rows, else the largest.
-pub(super) fn at_least(variants: &[Variant], rows: usize) -> &Variant {
-    variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1])
 }
 
 /// A matrix in memory: where its element (0, 0) is, and the distances between rows and between columns.
@@ -250,8 +230,8 @@ pub(super) unsafe fn gemm_on(
     let tiles = Tiles::of(isa);
     // SAFETY: (a b)^T = b^T a^T, so both ways name the same elements.
     unsafe {
-        let straight = cost(tiles, [m, n, k], packing(b, n), c.column != 1 && n > 1);
-        let turned = cost(tiles, [n, m, k], packing(a.transposed(), m), c.row != 1 && m > 1);
+        let straight = cost(tiles, [m, n, k], [packing(b, n), packing(c, n)]);
+        let turned = cost(tiles, [n, m, k], [packing(a.transposed(), m), packing(c.transposed(), m)]);
         if straight <= turned && (c.column == 1 || n == 1) {
             return unit_b(tiles, [m, n, k], a, b, c, accumulate, epilogue, scratch);
         }
@@ -285,25 +265,22 @@ pub(super) unsafe fn finish([m, n]: [usize; 2], c: Matrix<*mut f32>, epilogue: E
     }
 }
 
-/// Quarters of a cycle that it takes to copy an element of B, if its `n` columns must be made neighbours.
-fn packing(b: Matrix<*const f32>, n: usize) -> usize {
-    if b.column == 1 || n <= 1 {
-        0
-    } else if b.row == 1 {
-        1
+/// What it takes to copy an element, if the `n` columns of a matrix must be made neighbours; in multiply-adds of a
+/// vector.
+fn packing<P>(matrix: Matrix<P>, n: usize) -> f32 {
+    if matrix.column == 1 || n <= 1 {
+        0.0
+    } else if matrix.row == 1 {
+        1.2
     } else {
-        4
+        4.0
     }
 }
 
-/// About how many cycles a product takes.
-fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], packing: usize, packs_c: bool) -> usize {
+/// About how many multiply-adds of a vector take as long as a product, with the copies of elements of B and C.
+fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], [of_b, of_c]: [f32; 2]) -> f32 {
     let width = n.div_ceil(tiles.lanes);
-    let mut cycles = m * width * k + k * n * packing / 4;
-    if packs_c {
-        cycles += 2 * m * n;
-    }
-    cycles
+    (m * width * k) as f32 + (k * n) as f32 * of_b + (m * n) as f32 * of_c
 }
 
 /// Makes the columns of C neighbours.
@@ -324,17 +301,18 @@ unsafe fn unit_c(
         let mut result = std::mem::take(&mut scratch.result);
         let own = result.take(m * n);
         if accumulate {
-            for (i, row) in own.chunks_exact_mut(n).enumerate() {
-                for (j, x) in row.iter_mut().enumerate() {
-                    *x = *c.start.add(i * c.row + j * c.column);
-                }
-            }
+            transpose(c.start, c.row, c.column, m, n, own);
         }
         let own_c = Matrix::new(own.as_mut_ptr(), n, 1);
         unit_b(tiles, [m, n, k], a, b, own_c, accumulate, Epilogue::default(), scratch);
-        for (i, row) in result.take(m * n).chunks_exact(n).enumerate() {
-            for (j, x) in row.iter().enumerate() {
-                *c.start.add(i * c.row + j * c.column) = *x;
+        let own = result.take(m * n);
+        if c.row == 1 {
+            transpose_to(own.as_ptr(), [1, n], [n, m], c.start, c.column);
+        } else {
+            for (i, row) in own.chunks_exact(n).enumerate() {
+                for (j, x) in row.iter().enumerate() {
+                    *c.start.add(i * c.row + j * c.column) = *x;
+                }
             }
         }
         scratch.result = result;
@@ -353,7 +331,7 @@ unsafe fn unit_b(
     epilogue: Epilogue,
     scratch: &mut ProductScratch,
 ) {
-    let row = |i: usize| ((i * a.row) as isize, (i * c.row) as isize);
+    let rows = [a.row, c.row];
     let whole = Product {
         m,
         n,
@@ -370,7 +348,7 @@ unsafe fn unit_b(
     // SAFETY: addresses are the caller's, or in the panel.
     unsafe {
         let width = tiles.lanes * tiles.by_vectors.len();
-        if a.row == 1 && a.column != 1 && n >= PACK_COLUMNS {
+        if a.row == 1 && a.column != 1 && n >= PACK_COLUMNS && k > PACK_STEPS {
             let mut left = std::mem::take(&mut scratch.left);
             let rows = left.take(m * k);
             transpose(a.start, a.row, a.column, m, k, rows);
@@ -381,7 +359,7 @@ unsafe fn unit_b(
         }
         let apart = b.row > width && m >= PACK_ROWS;
         if n == 1 || b.column == 1 && !apart {
-            return product(tiles, &whole, row);
+            return product(tiles, &whole, rows);
         }
         let blocks = k.div_ceil(K_BLOCK).max(1);
         for i in 0..blocks {
@@ -408,7 +386,7 @@ unsafe fn unit_b(
                     epilogue: if i + 1 == blocks { epilogue.from(first) } else { Epilogue::default() },
                     ..whole
                 };
-                product(tiles, &part, row);
+                product(tiles, &part, rows);
             }
         }
     }

@@ -320,7 +320,31 @@ static AVX512: Tiles = Tiles {
     ],
 };
 
+/// The most rows of a tile with one vector of columns and rows at one distance. (Of 16 operands 16 are read from memory
+/// besides B's one.)
+const EVEN_ROWS: usize = 16;
+
 impl Tiles {
+    /// The most rows that a tile takes, if they are at one distance in A.
+    pub(super) fn even_rows(&self, vectors: usize) -> usize {
+        let variants = self.by_vectors[vectors - 1];
+        if vectors > 1 || self.even[0].is_empty() { variants[variants.len() - 1].rows } else { EVEN_ROWS }
+    }
+
+    /// The tile for so many rows at one distance in A, `apart` from each other.
+    pub(super) fn for_even_rows(&self, vectors: usize, rows: usize, apart: isize) -> &Variant {
+        if vectors > 1 || rows == 1 || self.even[0].is_empty() {
+            return self.at_least(vectors, rows);
+        }
+        &self.even[usize::from(apart == 1)][rows - 2]
+    }
+
+    /// The smallest tile with so many rows, else the largest.
+    pub(super) fn at_least(&self, vectors: usize, rows: usize) -> &Variant {
+        let variants = self.by_vectors[vectors - 1];
+        variants.iter().find(|v| v.rows >= rows).unwrap_or(&variants[variants.len() - 1])
+    }
+
     /// The tiles of an instruction set; of a weaker one if the processor does not have it.
     pub fn of(isa: Isa) -> &'static Tiles {
         match isa.min(Isa::detected()) {

@@ -1,7 +1,6 @@
 //! Copies of matrices with rows and columns changed.
 
-/// Copies a matrix of `rows` x `columns` with any strides into row-major order. With `row` 1 it is a
-/// transposition, and done in square blocks of registers.
+/// Copies a matrix of `rows` x `columns` with any strides into row-major order, as [`transpose_to`].
 ///
 /// # Safety
 /// Every element is readable, and not in `to`.
@@ -14,33 +13,51 @@ pub unsafe fn transpose(
     to: &mut [f32],
 ) {
     assert!(to.len() >= rows * columns);
+    // SAFETY: `to` is long enough.
+    unsafe { transpose_to(from, [row, column], [rows, columns], to.as_mut_ptr(), columns) }
+}
+
+/// Elements of a line of the cache.
+#[cfg(target_arch = "x86_64")]
+const LINE: usize = 16;
+
+/// Copies a matrix of `rows` x `columns` with any strides to where its rows stand `to_row` apart. With `row` 1 it is a
+/// transposition, and done in square blocks of registers, four at a time, so that lines of the cache are done with.
+///
+/// # Safety
+/// Every element is readable, and its place, which is nowhere in the matrix, writable.
+pub unsafe fn transpose_to(
+    from: *const f32,
+    [row, column]: [usize; 2],
+    [rows, columns]: [usize; 2],
+    to: *mut f32,
+    to_row: usize,
+) {
     #[cfg(target_arch = "x86_64")]
     if row == 1 && rows >= 8 && columns >= 8 && is_x86_feature_detected!("avx2") {
         let (whole_rows, whole_columns) = (rows - rows % 8, columns - columns % 8);
         // SAFETY: the blocks, the columns right of them and the rows below them are parts of both matrices.
         unsafe {
-            let to = to.as_mut_ptr();
-            for i in (0..whole_rows).step_by(8) {
-                for j in (0..whole_columns).step_by(8) {
-                    x86::block(from.add(i + j * column), column, to.add(i * columns + j), columns);
+            for i0 in (0..whole_rows).step_by(LINE) {
+                for j0 in (0..whole_columns).step_by(LINE) {
+                    for j in (j0..whole_columns.min(j0 + LINE)).step_by(8) {
+                        for i in (i0..whole_rows.min(i0 + LINE)).step_by(8) {
+                            x86::block(from.add(i + j * column), column, to.add(i * to_row + j), to_row);
+                        }
+                    }
                 }
             }
             let right = columns - whole_columns;
-            plain(
-                from.add(whole_columns * column),
-                [1, column],
-                [rows, right],
-                to.add(whole_columns),
-                columns,
-            );
+            let after = from.add(whole_columns * column);
+            plain(after, [1, column], [rows, right], to.add(whole_columns), to_row);
             let below = rows - whole_rows;
-            let to = to.add(whole_rows * columns);
-            plain(from.add(whole_rows), [1, column], [below, whole_columns], to, columns);
+            let to = to.add(whole_rows * to_row);
+            plain(from.add(whole_rows), [1, column], [below, whole_columns], to, to_row);
         }
         return;
     }
-    // SAFETY: `to` is long enough.
-    unsafe { plain(from, [row, column], [rows, columns], to.as_mut_ptr(), columns) }
+    // SAFETY: the same contract.
+    unsafe { plain(from, [row, column], [rows, columns], to, to_row) }
 }
 
 /// Element by element.

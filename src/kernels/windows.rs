@@ -4,14 +4,11 @@
 //! rows. Each element is one chain of fused multiply-adds in the order of taps and steps, so bits do not depend on
 //! how any of this is cut.
 
-use super::gemm::{Product, at_least, share};
+use super::gemm::{Product, share};
 use super::tile::{Tiles, Variant};
 
 /// Floats of B that are read again and again: half of a nearest cache of 48 KB, so that rows of A find room.
 const PANEL: usize = 6 * 1024;
-
-/// Rows in a tile with one vector of columns. (Of 16 operands 16 are read from memory besides B's one.)
-const EVEN_ROWS: usize = 16;
 
 /// Computes a product; `rows` are the offsets of each row in A and in C. `p.m` does not count. Without taps or steps
 /// nothing is done.
@@ -48,21 +45,15 @@ unsafe fn all_rows(
         }
         if full { (variant.full)(&tile) } else { (variant.masked)(&tile) }
     };
-    let variants = tiles.by_vectors[vectors - 1];
+    let most = tiles.even_rows(vectors);
     if vectors > 1 || tiles.even[0].is_empty() {
-        return in_tiles(rows, variants[variants.len() - 1].rows, |rows| {
-            run(at_least(variants, rows.len()), rows)
-        });
+        return in_tiles(rows, most, |rows| run(tiles.at_least(vectors, rows.len()), rows));
     }
     let mut rest = rows;
     while !rest.is_empty() {
         let (run_of, apart) = even(rest);
         let (now, then) = rest.split_at(run_of);
-        let even = tiles.even[usize::from(apart == 1)];
-        in_tiles(now, EVEN_ROWS, |rows| match rows.len() {
-            1 => run(&variants[0], rows),
-            n => run(&even[n - 2], rows),
-        });
+        in_tiles(now, most, |rows| run(tiles.for_even_rows(1, rows.len(), apart), rows));
         rest = then;
     }
 }

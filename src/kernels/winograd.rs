@@ -362,6 +362,6 @@ unsafe fn plane_products(
             epilogue: Epilogue::default(),
         };
         // SAFETY: planes hold all tiles and channels.
-        unsafe { product(Tiles::of(isa), &p, |i| ((i * cin) as isize, (i * t.channels) as isize)) };
+        unsafe { product(Tiles::of(isa), &p, [cin, t.channels]) };
     }
 }

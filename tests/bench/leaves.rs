@@ -63,13 +63,14 @@ fn batch<T>(start: T, stride: usize) -> Batch<T> {
 }
 
 /// `[rows, columns, steps]` of a product and whether the left and the right factor are read transposed.
-const PRODUCTS: [(&str, [usize; 3], bool, bool); 8] = [
+const PRODUCTS: [(&str, [usize; 3], bool, bool); 9] = [
     ("forward 64x256x784", [64, 256, 784], false, false),
     ("forward 8x256x784", [8, 256, 784], false, false),
     ("input gradient 64x256x128", [64, 256, 128], false, true),
     ("input gradient 16x2304x64", [16, 2304, 64], false, true),
     ("weight gradient 784x256x64", [784, 256, 64], true, false),
     ("weight gradient 1600x64x128", [1600, 64, 128], true, false),
+    ("weight gradient 2304x64x16", [2304, 64, 16], true, false),
     ("last layer 32x10x128", [32, 10, 128], false, false),
     ("square 256", [256, 256, 256], false, false),
 ];
