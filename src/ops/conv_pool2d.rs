@@ -169,6 +169,7 @@ fn samples() -> Vec<Setting> {
         ([7, 7, 3], [3, 3, 3, 17], plain, [2, 2]),
         ([6, 6, 16], [3, 3, 16, 33], padded(1), [2, 2]),
         ([9, 8, 2], [5, 5, 2, 9], padded(2), [3, 3]),
+        ([10, 9, 3], [5, 5, 3, 17], padded(2), [2, 2]),
         ([9, 7, 2], [3, 2, 2, 15], Windows { stride: [2, 1], low: [1, 0], ..plain }, [2, 3]),
         ([9, 9, 4], [3, 3, 4, 16], Windows { dilation: [2, 2], ..plain }, [2, 1]),
         ([1, 12, 3], [1, 3, 3, 8], plain, [1, 2]),
@@ -181,8 +182,8 @@ fn cases(gradient: bool, winograd: bool) -> Vec<Case> {
         let Ok(window) = windows.over([x[0], x[1]], x[2], [w[0], w[1]]) else { continue };
         let out_channels = w[3];
         let conv = Conv { window, out_channels, groups: 1 };
-        let plain = window.kernel == [3, 3] && pool == [2, 2];
-        let fits = plain && window.stride == [1, 1] && window.dilation == [1, 1];
+        let square = [[3, 3], [5, 5]].contains(&window.kernel);
+        let fits = square && pool == [2, 2] && window.stride == [1, 1] && window.dilation == [1, 1];
         for relu in [false, true] {
             let spec = ConvPool::new(conv, pool, relu);
             let [high, wide] = spec.pooled;
