@@ -9,7 +9,7 @@ use crate::ir::plan::{Buffer, BufferId, LeafCall, Routine, WriteMode};
 use crate::kernels::conv::{self, Batch};
 use crate::kernels::isa::Isa;
 use crate::kernels::random::Generator;
-use crate::kernels::{conv_pool, pool, rows, winograd};
+use crate::kernels::{conv_pool, pool, rows, winograd, winograd_plain};
 
 /// A planned call with its places.
 pub struct LeafWork {
@@ -26,7 +26,7 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
     match routine {
         Routine::Leaf(leaf) => (
             match leaf {
-                Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) => 2,
+                Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) | Leaf::Winograd { .. } => 2,
                 Leaf::MaxPool(_) | Leaf::SumPool(_) | Leaf::SumPoolInput(_) | Leaf::ArgMax { .. } => 1,
                 Leaf::ArgSort { .. } | Leaf::CumSum { .. } => 1,
                 Leaf::MaxPoolInput(_) | Leaf::MaxPoolPick(_) => 2,
@@ -40,7 +40,8 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
         Routine::ConvPoolForward { .. } => (3, [2, 2]),
         Routine::ConvPoolInputGradient(_) => (3, [1, 1]),
         Routine::ConvPoolWeightGradient(_) => (3, [1, 2]),
-        Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => (1, [1, 1]),
+        Routine::Winograd(_) => (2, [1, 1]),
+        Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => (1, [1, 1]),
     }
 }
 
@@ -103,6 +104,7 @@ impl LeafWork {
                 | Leaf::SumPoolInput(_) => true,
                 Leaf::ConvPool { .. }
                 | Leaf::ConvPoolGradient(..)
+                | Leaf::Winograd { .. }
                 | Leaf::ArgMax { .. }
                 | Leaf::ArgSort { .. }
                 | Leaf::CumSum { .. }
@@ -112,8 +114,9 @@ impl LeafWork {
             },
             Routine::ConvPoolForward { .. } => shared(1) && shared(2),
             Routine::ConvPoolInputGradient(_) => shared(2),
+            Routine::Winograd(_) => shared(1),
             Routine::ConvPoolWeightGradient(_) => self.slot,
-            Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => false,
+            Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => false,
         }
     }
 
@@ -154,8 +157,13 @@ impl LeafWork {
                     let (dw, scratch) = (output(0).start, &mut scratch.kernels);
                     conv_pool::weight_gradient(spec, count, x, g, taps, dw, bias, adds, scratch);
                 }
-                Routine::WinogradWeights(spec) => {
-                    winograd::prepare_weights(spec, input(0).start, output(0).start);
+                Routine::Winograd(conv) => {
+                    let (x, weights) = (input(0), input(1).start);
+                    winograd_plain::forward(conv, count, x, weights, output(0), &mut scratch.kernels);
+                }
+                Routine::WinogradWeights { conv, turned } => {
+                    let (w, to) = (input(0).start, output(0).start);
+                    winograd::prepare_weights(conv, *turned, w, to, &mut scratch.kernels);
                 }
                 Routine::TurnedWeights(spec) => {
                     conv_pool::prepare_input_weights(spec, input(0).start, output(0).start);
@@ -192,7 +200,7 @@ impl LeafWork {
                 Leaf::ConvWeight(c) => {
                     conv::weight_gradient(c, count, input(0), input(1), output.start, adds, scratch);
                 }
-                Leaf::ConvPool { .. } | Leaf::ConvPoolGradient(..) => {
+                Leaf::ConvPool { .. } | Leaf::ConvPoolGradient(..) | Leaf::Winograd { .. } => {
                     unreachable!("planned as routines of their own")
                 }
                 Leaf::MaxPool(w) => pool::max_pool(isa, w, count, input(0), output),

@@ -189,6 +189,13 @@ pub enum Leaf {
         /// In Winograd's form.
         winograd: bool,
     },
+    /// `(x[h, w, cin], w) -> [oh, ow, cout]`: a convolution in Winograd's form.
+    Winograd {
+        /// What is computed.
+        conv: Conv,
+        /// Weights are `[kh, kw, cout, cin]`, used from the last tap to the first.
+        turned: bool,
+    },
     /// Gradient of one of its inputs, in that one's shape: `(x, w, bias, g[ph, pw, cout])`
     ConvPoolGradient(ConvPool, Gradient),
     /// `x[outer, n, inner] -> index[outer, inner]`: where the first maximum stands.

@@ -7,7 +7,7 @@
 //! kernels; large ones are cut over their outermost loop.
 
 use super::computation::VariableId;
-use super::kernel::{Combine, ConvPool, Leaf, Scalar};
+use super::kernel::{Combine, Conv, ConvPool, Leaf, Scalar};
 use super::{Level, NodeId};
 use crate::base::Span;
 use crate::ty::Type;
@@ -215,8 +215,15 @@ pub enum Routine {
     ConvPoolInputGradient(ConvPool),
     /// `(x, g, taps) -> (dw, dbias)`
     ConvPoolWeightGradient(ConvPool),
+    /// `(x, weights) -> y`: a convolution with weights in Winograd's form.
+    Winograd(Conv),
     /// `w -> weights` in Winograd's form.
-    WinogradWeights(ConvPool),
+    WinogradWeights {
+        /// The convolution that they are for.
+        conv: Conv,
+        /// They are `[kh, kw, cout, cin]`, used from the last tap to the first.
+        turned: bool,
+    },
     /// `w -> turned weights` for `ConvPoolInputGradient`.
     TurnedWeights(ConvPool),
 }

@@ -3,7 +3,7 @@
 use super::conv::{self, Batch, Conv, Window};
 use super::isa::Isa;
 use super::scratch::Scratch;
-use super::{conv_gradient, pool, rows};
+use super::{conv_gradient, pool, rows, winograd, winograd_plain};
 
 fn check_window(window: &Window) {
     let positive = [window.input, window.output, window.kernel, window.stride, window.dilation];
@@ -64,6 +64,30 @@ pub fn conv_forward_with(
     let epilogue = conv::Epilogue { bias: bias.map(<[f32]>::as_ptr), relu };
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe { conv::forward_on(isa, conv, examples, x, w.as_ptr(), y, epilogue, scratch) }
+}
+
+/// [`winograd_plain::forward`], with the weights as they are.
+#[allow(clippy::too_many_arguments)]
+pub fn conv_forward_in_winograd(
+    isa: Isa,
+    conv: &Conv,
+    turned: bool,
+    examples: usize,
+    x: Batch<&[f32]>,
+    w: &[f32],
+    y: Batch<&mut [f32]>,
+    scratch: &mut Scratch,
+) {
+    check_conv(conv);
+    assert!(winograd_plain::applies(conv) && w.len() >= conv.weight_elements());
+    let x = reads(x, examples, conv.window.input_elements());
+    let y = writes(y, examples, conv.output_elements());
+    let mut weights = vec![0.0; winograd::weights_elements(conv)];
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe {
+        winograd::prepare_weights_on(isa, conv, turned, w.as_ptr(), weights.as_mut_ptr(), scratch);
+        winograd_plain::forward_on(isa, conv, examples, x, weights.as_ptr(), y, scratch);
+    }
 }
 
 /// [`conv::input_gradient`]

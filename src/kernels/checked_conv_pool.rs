@@ -136,10 +136,10 @@ pub fn winograd_forward(
     let y = writes(y, examples, shape.pooled_elements());
     let which = places(shape, examples, which);
     let bias = bias_of(shape, bias);
-    let mut weights = vec![0.0; winograd::weights_elements(shape)];
+    let mut weights = vec![0.0; winograd::weights_elements(&shape.conv)];
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe {
-        winograd::prepare_weights_on(isa, shape, w.as_ptr(), weights.as_mut_ptr());
+        winograd::prepare_weights_on(isa, &shape.conv, false, w.as_ptr(), weights.as_mut_ptr(), scratch);
         winograd::forward_on(isa, shape, examples, x, weights.as_ptr(), bias, y, which, scratch);
     }
 }

@@ -69,7 +69,7 @@ pub(super) unsafe fn input_gradient_on(
 
 /// The convolution of `g` that gives the gradient of the input, where that does little needless work:
 /// for windows side by side, whose results are hardly fewer than the inputs.
-fn mirrored(conv: &Conv) -> Option<Conv> {
+pub(super) fn mirrored(conv: &Conv) -> Option<Conv> {
     let w = &conv.window;
     let mut pad = [0; 2];
     for (d, pad) in pad.iter_mut().enumerate() {

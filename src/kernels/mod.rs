@@ -31,5 +31,6 @@ pub mod vecmath;
 mod windows;
 pub mod winograd;
 mod winograd_lines;
+pub mod winograd_plain;
 
 pub use scratch::Scratch;

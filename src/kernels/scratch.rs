@@ -52,6 +52,8 @@ pub struct Scratch {
     pub(super) patches: Buffer,
     /// Offsets of windows.
     pub(super) offsets: Vec<usize>,
+    /// Rows and columns of results that tiles have.
+    pub(super) extents: Vec<[u8; 2]>,
     /// Windows over something, and over zeros alone.
     pub(super) live: Vec<usize>,
     pub(super) blank: Vec<usize>,

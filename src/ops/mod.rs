@@ -6,6 +6,7 @@
 mod common;
 mod rules;
 mod window;
+pub mod winograd2d;
 
 mod abs;
 mod add;
@@ -195,6 +196,7 @@ pub static ALL: &[&Op] = &[
     &transpose::OP,
     &floor::TRUNC,
     &variable::OP,
+    &winograd2d::OP,
 ];
 
 /// The op of this name.

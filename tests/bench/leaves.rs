@@ -8,7 +8,9 @@ use std::ops::{Deref, DerefMut};
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use nnc::kernels::checked::{self, conv_forward, conv_input_gradient, conv_weight_gradient};
+use nnc::kernels::checked::{
+    self, conv_forward, conv_forward_in_winograd, conv_input_gradient, conv_weight_gradient,
+};
 use nnc::kernels::checked_conv_pool as joined;
 use nnc::kernels::conv::{Batch, Conv, Window};
 use nnc::kernels::conv_pool::ConvPool;
@@ -145,6 +147,8 @@ fn convolution(name: &str) -> Conv {
         "same 3 to 16" => (32, 3, 3, 1, 16),
         "same 16" => (32, 16, 3, 1, 16),
         "same 16 to 32 by 2" => (32, 16, 3, 2, 32),
+        "same 16 to 32" => (16, 16, 3, 1, 32),
+        "same 32 to 16" => (16, 32, 3, 1, 16),
         "same 32" => (16, 32, 3, 1, 32),
         "same 32 to 64 by 2" => (16, 32, 3, 2, 64),
         "same 64" => (8, 64, 3, 1, 64),
@@ -159,7 +163,7 @@ fn convolution(name: &str) -> Conv {
     Conv { window, out_channels, groups: 1 }
 }
 
-const CONVOLUTIONS: [&str; 11] = [
+const CONVOLUTIONS: [&str; 13] = [
     "first 3x3",
     "second 3x3",
     "first stride 2",
@@ -167,6 +171,8 @@ const CONVOLUTIONS: [&str; 11] = [
     "second 5x5",
     "same 3 to 16",
     "same 16",
+    "same 16 to 32",
+    "same 32 to 16",
     "same 16 to 32 by 2",
     "same 32",
     "same 32 to 64 by 2",
@@ -233,6 +239,19 @@ fn convolution_weight_gradient(bencher: Bencher, name: &str) {
     });
 }
 
+/// In Winograd's form, with the transformation of the weights, which a step makes once.
+#[divan::bench(args = ["second 3x3", "second 5x5", "same 16", "same 16 to 32", "same 32 to 16", "same 32", "same 64"])]
+fn convolution_winograd(bencher: Bencher, name: &str) {
+    let mut o = Operands::new(name);
+    let [sx, sy] = o.strides();
+    let tiles: usize = o.conv.window.output.iter().map(|n| n.div_ceil(2)).product();
+    let operations = 2 * EXAMPLES * tiles * winograd::weights_elements(&o.conv);
+    bencher.counter(ItemsCount::new(operations)).bench_local(|| {
+        let (x, y) = (batch(&o.x[..], sx), batch(&mut o.y[..], sy));
+        conv_forward_in_winograd(Isa::current(), &o.conv, false, EXAMPLES, x, &o.w, y, &mut o.scratch);
+    });
+}
+
 /// The joined form of a convolution with bias, ReLU and 2x2 maximum.
 fn joined_form(name: &str) -> (ConvPool, Operands, Numbers, Vec<u8>) {
     let mut o = Operands::new(name);
@@ -266,7 +285,7 @@ fn winograd_forward(bencher: Bencher, name: &str) {
     let (shape, mut o, mut y, mut which) = joined_form(name);
     let (sx, sy) = (shape.conv.window.input_elements(), shape.pooled_elements());
     let taps = shape.conv.window.kernel[0] * shape.conv.window.kernel[1];
-    let operations = joined_operations(&shape) * winograd::places(&shape) / (4 * taps);
+    let operations = joined_operations(&shape) * winograd::places(&shape.conv) / (4 * taps);
     bencher.counter(ItemsCount::new(operations)).bench_local(|| {
         let (x, to, taps) = (batch(&o.x[..], sx), batch(&mut y[..], sy), batch(&mut which[..], sy));
         joined::winograd_forward(Isa::current(), &shape, EXAMPLES, x, &o.w, None, to, taps, &mut o.scratch);

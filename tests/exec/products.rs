@@ -21,7 +21,7 @@ fn fill(program: &mut Program, store: &mut Store) {
     let zeros = program.plan().kernels.iter().any(sparse);
     for i in 0..program.plan().inputs.len() {
         for x in program.input_mut(i) {
-            *x = if zeros && draw.next() % 5 > 0 { 0.0 } else { draw.number() };
+            *x = if zeros && !draw.next().is_multiple_of(5) { 0.0 } else { draw.number() };
         }
     }
     for (variable, _) in program.plan().variables.clone() {

@@ -306,6 +306,25 @@ fn region_leaves_alone_what_is_read_or_too_little() {
     assert!(all(&pool(9, read), 9));
 }
 
+/// With channels enough, a convolution and the gradient of its image take Winograd's form; with a stride they do not.
+#[test]
+fn winograd_takes_plain_convolutions_and_their_input_gradients() {
+    let plain = "stride: [1, 1], low: [1, 1], high: [1, 1], dilation: [1, 1], groups: 1";
+    let strided = "stride: [2, 2], low: [1, 1], high: [1, 1], dilation: [1, 1], groups: 1";
+    insta::assert_snapshot!(shown(
+        "winograd",
+        &format!(
+            "%0 = input {{index: 0}} : each f32[8, 8, 32]
+             %1 = variable {{id: 0}} : once f32[3, 3, 32, 34]
+             %2 = conv2d %0, %1 {{{plain}}} : each f32[8, 8, 34]
+             %3 = conv2d_input_grad %2, %1 {{{plain}, size: [8, 8]}} : each f32[8, 8, 32]
+             %4 = conv2d %0, %1 {{{strided}}} : each f32[4, 4, 34]
+             output dx = %3
+             output strided = %4"
+        )
+    ));
+}
+
 #[test]
 fn conv_pool_joins_convolution_bias_relu_and_pool() {
     // As simplify leaves it, with the gradients of the image, the weights and the bias.

@@ -2,6 +2,7 @@
 //! good ones, and equal bits on every instruction set.
 
 use nnc::kernels::Scratch;
+use nnc::kernels::checked::conv_forward_in_winograd;
 use nnc::kernels::checked_conv_pool as fused;
 use nnc::kernels::conv::{Batch, Conv, Window};
 use nnc::kernels::conv_pool::{ConvPool, NONE};
@@ -127,6 +128,61 @@ fn windows_of_five() {
     }
     for (input, pad) in [([6, 6], [0, 0]), ([12, 12], [0, 0]), ([13, 20], [2, 2]), ([21, 6], [4, 0])] {
         check(&shape_of(5, input, 4, 6, pad, true), 3, &mut scratch);
+    }
+}
+
+/// Convolutions whose results are all wanted, and the gradients of images, which are such with turned weights.
+#[test]
+fn convolutions_without_a_pool() {
+    let mut scratch = Scratch::new();
+    for (kernel, input, [channels, out_channels], pad, examples) in [
+        (3, [3, 3], [1, 1], [0, 0], 1),
+        (3, [4, 7], [3, 17], [1, 1], 2),
+        (3, [8, 8], [16, 33], [1, 1], 5),
+        (3, [13, 13], [32, 64], [0, 0], 2),
+        (3, [9, 6], [8, 16], [2, 0], 3),
+        (3, [31, 17], [5, 6], [1, 2], 2),
+        (5, [5, 5], [2, 3], [0, 0], 1),
+        (5, [12, 9], [17, 31], [2, 2], 3),
+    ] {
+        let output = [0, 1].map(|d| input[d] + 2 * pad[d] + 1 - kernel);
+        let kernel = [kernel; 2];
+        let window = Window { input, channels, output, kernel, stride: [1; 2], dilation: [1; 2], pad };
+        check_plain(&Conv { window, out_channels, groups: 1 }, examples, &mut scratch);
+    }
+}
+
+fn check_plain(conv: &Conv, examples: usize, scratch: &mut Scratch) {
+    let (nx, ny) = (conv.window.input_elements(), conv.output_elements());
+    let (x, w) = (numbers(examples * (nx + GAP), 1), numbers(conv.weight_elements(), 2));
+    let bound = 1e-6 * conv.weight_elements() as f64 / conv.out_channels as f64;
+    // The same convolution from weights in the other order.
+    let (cin, cout) = (conv.window.channels, conv.out_channels);
+    let mut turned = vec![0.0; w.len()];
+    for (i, w) in w.iter().enumerate() {
+        let (tap, channel, out) = (i / (cin * cout), i / cout % cin, i % cout);
+        let last = conv.window.kernel[0] * conv.window.kernel[1] - 1;
+        turned[((last - tap) * cout + out) * cin + channel] = *w;
+    }
+    let straight = w.clone();
+    let mut first: Option<Vec<f32>> = None;
+    for isa in Isa::available() {
+        for (turned, w) in [(false, &w), (true, &turned)] {
+            let mut y = vec![CANARY; examples * (ny + GAP)];
+            let xs = Batch { start: &x[..], stride: nx + GAP };
+            let to = Batch { start: &mut y[..], stride: ny + GAP };
+            conv_forward_in_winograd(isa, conv, turned, examples, xs, w, to, scratch);
+            for e in 0..examples {
+                let expected = direct(conv, &x[e * (nx + GAP)..][..nx], &straight, &vec![0.0; cout]);
+                let (y, gap) = y[e * (ny + GAP)..][..ny + GAP].split_at(ny);
+                assert_eq!(gap, [CANARY; GAP]);
+                for (y, expected) in y.iter().zip(expected) {
+                    assert!((f64::from(*y) - expected).abs() < bound, "{y} for {expected}: {conv:?}");
+                }
+            }
+            let first = first.get_or_insert_with(|| y.clone());
+            assert!(*first == y, "bits differ on {isa:?}, turned {turned}: {conv:?}");
+        }
     }
 }
 

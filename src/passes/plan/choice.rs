@@ -2,7 +2,7 @@
 
 use super::lowered::Lowered;
 use crate::ir::NodeId;
-use crate::ir::kernel::{ConvPool, Kernel, Leaf};
+use crate::ir::kernel::{Conv, ConvPool, Kernel, Leaf};
 use crate::ir::plan::{Extent, Gemm, Routine, Work, WriteMode};
 use crate::kernels::winograd;
 use crate::passes::conv_pool;
@@ -58,6 +58,7 @@ fn dense(lowered: &Lowered, root: NodeId, leaf: &Leaf, refusals: &[(NodeId, &'st
         Leaf::ConvInput(_) | Leaf::ConvWeight(_) => gradient(),
         Leaf::ConvPool { .. }
         | Leaf::ConvPoolGradient(..)
+        | Leaf::Winograd { .. }
         | Leaf::MaxPool(_)
         | Leaf::MaxPoolInput(_)
         | Leaf::MaxPoolPick(_)
@@ -77,9 +78,7 @@ pub fn routine(routine: &Routine) -> String {
     match routine {
         Routine::Leaf(_) => String::new(),
         Routine::ConvPoolForward { spec, winograd: true } => {
-            let [rows, columns] = spec.conv.window.kernel;
-            let (places, direct) = (winograd::places(spec), 4 * rows * columns);
-            format!("{}; Winograd: {places} products for {direct}", fused(spec))
+            format!("{}; {}", fused(spec), in_winograd(&spec.conv))
         }
         Routine::ConvPoolForward { spec, winograd: false } => {
             let why = match (winograd::applies(spec), winograd::pays(spec)) {
@@ -93,9 +92,15 @@ pub fn routine(routine: &Routine) -> String {
             let relu = if spec.relu { ", and none of those below 0" } else { "" };
             format!("sparse: one element of {} has gradient{relu}", spec.taps())
         }
-        Routine::WinogradWeights(_) => "once per step, for all examples".to_string(),
+        Routine::Winograd(conv) => in_winograd(conv),
+        Routine::WinogradWeights { .. } => "once per step, for all examples".to_string(),
         Routine::TurnedWeights(_) => "once per step, so that rows of weights are contiguous".to_string(),
     }
+}
+
+fn in_winograd(conv: &Conv) -> String {
+    let [rows, columns] = conv.window.kernel;
+    format!("Winograd: {} products for {}", winograd::places(conv), 4 * rows * columns)
 }
 
 fn fused(spec: &ConvPool) -> String {

@@ -3,7 +3,7 @@
 
 use super::kernels::Kernels;
 use super::roots::Storage;
-use crate::ir::kernel::{ConvPool, Gradient, Kernel, Leaf};
+use crate::ir::kernel::{Conv, ConvPool, Gradient, Kernel, Leaf};
 use crate::ir::plan::{Arena, BufferId, LeafCall, Routine, Work, WriteMode};
 use crate::ir::{Level, NodeId};
 use crate::kernels::{conv_pool, winograd};
@@ -32,6 +32,15 @@ impl Kernels<'_> {
     pub(super) fn conv_pool(&mut self, id: NodeId, spec: &ConvPool, winograd: bool, output: BufferId) {
         let inputs = self.first_inputs(id);
         self.forward(id, spec, winograd, inputs, output);
+    }
+
+    /// The call of a `winograd2d`.
+    pub(super) fn winograd(&mut self, id: NodeId, conv: &Conv, turned: bool, output: BufferId) {
+        let [x, w] = [0, 1].map(|i| self.lowered.inputs(id)[i]);
+        let routine = Routine::WinogradWeights { conv: *conv, turned };
+        let weights = self.prepared(id, routine, w, winograd::weights_elements(conv));
+        let x = self.buffers.value(x).0;
+        self.call(id, Routine::Winograd(*conv), vec![x, weights], vec![output], WriteMode::Overwrite);
     }
 
     /// The call of a gradient of a `conv_pool2d`.
@@ -118,8 +127,8 @@ impl Kernels<'_> {
         let [x, w, bias] = inputs;
         let weights = match in_winograd {
             true => {
-                let elements = winograd::weights_elements(spec);
-                self.prepared(id, Routine::WinogradWeights(*spec), w, elements)
+                let elements = winograd::weights_elements(&spec.conv);
+                self.prepared(id, Routine::WinogradWeights { conv: spec.conv, turned: false }, w, elements)
             }
             false => self.buffers.value(w).0,
         };

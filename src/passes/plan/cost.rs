@@ -24,16 +24,15 @@ pub fn routine(routine: &Routine, elements: usize) -> u64 {
     match routine {
         Routine::Leaf(op) => leaf(op, elements),
         Routine::ConvPoolForward { spec, winograd } => {
-            let dense = convolution(&needed(spec));
-            let [rows, columns] = spec.conv.window.kernel;
-            let direct = (4 * rows * columns) as u64;
-            if *winograd { dense * winograd::places(spec) as u64 / direct } else { dense }
+            let dense = needed(spec);
+            if *winograd { in_winograd(&dense) } else { convolution(&dense) }
         }
         // One element of a window carries gradient.
         Routine::ConvPoolInputGradient(spec) | Routine::ConvPoolWeightGradient(spec) => {
             convolution(&needed(spec)) / spec.taps() as u64
         }
-        Routine::WinogradWeights(spec) => 4 * winograd::weights_elements(spec) as u64,
+        Routine::Winograd(conv) => in_winograd(conv),
+        Routine::WinogradWeights { conv, .. } => 4 * winograd::weights_elements(conv) as u64,
         Routine::TurnedWeights(_) => 0,
     }
 }
@@ -44,9 +43,16 @@ pub fn dense(routine: &Routine) -> Option<u64> {
         Routine::ConvPoolForward { spec, .. }
         | Routine::ConvPoolInputGradient(spec)
         | Routine::ConvPoolWeightGradient(spec) => Some(convolution(&spec.conv)),
-        Routine::WinogradWeights(_) | Routine::TurnedWeights(_) => Some(0),
+        Routine::Winograd(conv) => Some(convolution(conv)),
+        Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => Some(0),
         Routine::Leaf(_) => None,
     }
+}
+
+/// A convolution in Winograd's form, in whole tiles of four results.
+fn in_winograd(conv: &Conv) -> u64 {
+    let tiles = conv.window.output.iter().map(|n| n.div_ceil(2)).product::<usize>();
+    (2 * tiles * winograd::weights_elements(conv)) as u64
 }
 
 /// The convolution without what no window of the maximum reads.
@@ -61,6 +67,7 @@ pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
     let elements = elements as u64;
     match leaf {
         Leaf::Conv(conv) | Leaf::ConvInput(conv) | Leaf::ConvWeight(conv) => convolution(conv),
+        Leaf::Winograd { conv, .. } => in_winograd(conv),
         Leaf::ConvPool { spec, .. } | Leaf::ConvPoolGradient(spec, _) => convolution(&spec.conv),
         Leaf::MaxPool(w)
         | Leaf::MaxPoolInput(w)

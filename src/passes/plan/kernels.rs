@@ -337,6 +337,9 @@ impl<'a> Kernels<'a> {
         if let Leaf::ConvPoolGradient(spec, of) = leaf {
             return self.conv_pool_gradient(id, (spec, *of), output, mode);
         }
+        if let Leaf::Winograd { conv, turned } = leaf {
+            return self.winograd(id, conv, *turned, output);
+        }
         let inputs = self.lowered.inputs(id).iter().map(|input| self.buffers.value(*input).0).collect();
         let routine = Routine::Leaf(leaf.clone());
         let flops = super::cost::routine(&routine, self.lowered.computation.graph[id].ty.shape.elements());

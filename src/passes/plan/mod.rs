@@ -123,6 +123,7 @@ fn leaf_adds(leaf: &Leaf) -> bool {
         | Leaf::ConvInput(_)
         | Leaf::ConvPool { .. }
         | Leaf::ConvPoolGradient(_, Gradient::Input)
+        | Leaf::Winograd { .. }
         | Leaf::MaxPool(_)
         | Leaf::MaxPoolInput(_)
         | Leaf::MaxPoolPick(_)

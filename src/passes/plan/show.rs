@@ -313,8 +313,10 @@ fn routine(routine: &Routine) -> String {
         Routine::ConvPoolWeightGradient(spec) => {
             format!("weight and bias gradients at the maxima of the convolution, {}", conv_pool(spec))
         }
-        Routine::WinogradWeights(spec) => {
-            format!("weights in Winograd's form for the convolution, {}", conv_pool(spec))
+        Routine::Winograd(conv) => format!("convolution in Winograd's form, {}", convolution(conv)),
+        Routine::WinogradWeights { conv, turned } => {
+            let from = if *turned { "turned weights" } else { "weights" };
+            format!("{from} in Winograd's form for the convolution, {}", convolution(conv))
         }
         Routine::TurnedWeights(spec) => {
             format!("turned weights for the input gradient of the convolution, {}", conv_pool(spec))
@@ -334,6 +336,7 @@ fn leaf(leaf: &Leaf) -> String {
         Leaf::Conv(conv) => format!("convolution, {}", convolution(conv)),
         Leaf::ConvInput(conv) => format!("input gradient of the convolution, {}", convolution(conv)),
         Leaf::ConvWeight(conv) => format!("weight gradient of the convolution, {}", convolution(conv)),
+        Leaf::Winograd { conv, .. } => format!("convolution in Winograd's form, {}", convolution(conv)),
         Leaf::ConvPool { spec, .. } => format!("maxima of the convolution, {}", conv_pool(spec)),
         Leaf::ConvPoolGradient(spec, of) => {
             let of = match of {
