@@ -268,6 +268,9 @@ impl Timed {
 impl Bench<'_> {
     /// What each kernel takes in a step on one thread, the mean of so many; nothing where there are no kernels.
     fn costs(&mut self, steps: u32) -> Vec<Cost> {
+        if self.plan().is_none() {
+            return Vec::new();
+        }
         let mut sums: Vec<Cost> = Vec::new();
         for costs in (0..steps).filter_map(|_| self.profiled()) {
             sums.resize(costs.len(), Cost::default());

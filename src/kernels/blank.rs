@@ -3,7 +3,7 @@
 
 use super::conv::Padding;
 use super::conv_pool::ConvPool;
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::scratch::Scratch;
 use super::simd::{Lookup, Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
@@ -26,14 +26,11 @@ impl Reach {
     /// For images of which a row has a bit for each number in a word: others have many channels, or are photographs.
     pub(super) fn of(shape: &ConvPool, padding: &Padding) -> Option<Reach> {
         let window = &shape.conv.window;
-        let reach = |d: usize| {
-            (shape.pool[d] - 1) * window.stride[d] + (window.kernel[d] - 1) * window.dilation[d] + 1
-        };
         let step = |d: usize| shape.pool[d] * window.stride[d];
         let [image_rows, columns] = padding.extents;
         let reach = Reach {
-            rows: reach(0),
-            numbers: reach(1) * window.channels,
+            rows: shape.reach(0),
+            numbers: shape.reach(1) * window.channels,
             image_rows,
             image_row: columns * window.channels,
             steps: [step(0), step(1) * window.channels],
@@ -155,14 +152,6 @@ routines!(avx512, Wide512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
 
 impl Routines {
     fn of(isa: Isa) -> &'static Routines {
-        match isa.min(Isa::detected()) {
-            Isa::Scalar => &portable::ROUTINES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::ROUTINES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::ROUTINES,
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => &portable::ROUTINES,
-        }
+        by_isa!(isa, &portable::ROUTINES, &avx2::ROUTINES, &avx512::ROUTINES)
     }
 }

@@ -79,7 +79,7 @@ pub fn conv_forward_in_winograd(
     scratch: &mut Scratch,
 ) {
     check_conv(conv);
-    assert!(winograd_plain::applies(conv) && w.len() >= conv.weight_elements());
+    assert!(winograd::has_form(conv) && w.len() >= conv.weight_elements());
     let x = reads(x, examples, conv.window.input_elements());
     let y = writes(y, examples, conv.output_elements());
     let mut weights = vec![0.0; winograd::weights_elements(conv)];

@@ -10,7 +10,7 @@ pub use super::conv_pool_gradient::{
     input_gradient, input_weights_elements, prepare_input_weights, weight_gradient,
 };
 use super::gemm::share;
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::scratch::Scratch;
 use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
@@ -52,6 +52,12 @@ impl ConvPool {
     /// Taps of a pooling window.
     pub fn taps(&self) -> usize {
         self.pool[0] * self.pool[1]
+    }
+
+    /// Rows (0) or columns (1) of pixels under a pooling window.
+    pub(super) fn reach(&self, d: usize) -> usize {
+        let window = &self.conv.window;
+        (self.pool[d] - 1) * window.stride[d] + (window.kernel[d] - 1) * window.dilation[d] + 1
     }
 
     /// Number of pooling windows.
@@ -321,15 +327,7 @@ static AVX512: &[Variant] = variants!(avx512:
 
 /// The tiles of an instruction set, and the numbers of a vector.
 fn variants(isa: Isa) -> (usize, &'static [Variant]) {
-    match isa.min(Isa::detected()) {
-        Isa::Scalar => (8, PORTABLE),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => (8, AVX2),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => (16, AVX512),
-        #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 | Isa::Avx512 => (8, PORTABLE),
-    }
+    by_isa!(isa, (8, PORTABLE), (8, AVX2), (16, AVX512))
 }
 
 /// `y, which = maxpool(relu(conv(x, w) + bias))` for each example; `bias` may be null. Of equal maxima the
@@ -374,9 +372,8 @@ pub(super) unsafe fn forward_on(
     let reach = Reach::of(shape, &padding);
     scratch.offsets.clear();
     scratch.offsets.extend(shape.window_offsets(&padding));
-    scratch.live.clear();
-    scratch.live.extend(0..shape.windows());
-    scratch.blank.clear();
+    all_live(shape, scratch);
+    list_tiles(scratch, channels);
     // SAFETY: windows and taps stay inside of the image that `Padding` describes.
     unsafe {
         let elements = padding.elements(conv.window.channels);
@@ -389,13 +386,10 @@ pub(super) unsafe fn forward_on(
             }
             if let Some(reach) = reach {
                 reach.split(isa, image, scratch);
+                list_tiles(scratch, channels);
             }
-            let Scratch { rows, offsets, live, blank, left_out, .. } = &mut *scratch;
+            let Scratch { rows, blank, left_out, .. } = &mut *scratch;
             *left_out += (blank.len().saturating_sub(1) * shape.taps() * conv.weight_elements()) as u64;
-            // One window over zeros stands for all.
-            let windows = live.iter().chain(blank.first());
-            rows.clear();
-            rows.extend(windows.map(|window| (offsets[*window] as isize, (window * channels) as isize)));
             let tile = PoolTile {
                 image,
                 windows: [(0, 0); MAX_WINDOWS],
@@ -413,6 +407,21 @@ pub(super) unsafe fn forward_on(
             blank::repeat(isa, blank, channels, tile.y, tile.which);
         }
     }
+}
+
+/// All windows are taken for such over something.
+pub(super) fn all_live(shape: &ConvPool, scratch: &mut Scratch) {
+    scratch.live.clear();
+    scratch.live.extend(0..shape.windows());
+    scratch.blank.clear();
+}
+
+/// The offsets of windows in the image and in the result: of all over something, and of one over zeros for the others.
+fn list_tiles(scratch: &mut Scratch, channels: usize) {
+    let Scratch { rows, offsets, live, blank, .. } = scratch;
+    rows.clear();
+    let windows = live.iter().chain(blank.first());
+    rows.extend(windows.map(|window| (offsets[*window] as isize, (window * channels) as isize)));
 }
 
 /// Runs the tiles for all windows and columns of one example.

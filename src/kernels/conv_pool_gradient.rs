@@ -6,7 +6,7 @@
 
 use super::blank::Reach;
 use super::conv::{Batch, Padding, Window};
-use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments};
+use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments, all_live};
 use super::gemm::share;
 use super::isa::{Isa, versions};
 use super::patch;
@@ -63,9 +63,7 @@ pub(super) unsafe fn weight_gradient_on(
     let floats = padding.elements(conv.window.channels);
     let (windows, weights) = (shape.windows(), conv.weight_elements());
     let (patches, reach) = (patch::Patches::of(shape, &padding), Reach::of(shape, &padding));
-    scratch.live.clear();
-    scratch.live.extend(0..windows);
-    scratch.blank.clear();
+    all_live(shape, scratch);
     scratch.offsets.clear();
     scratch.offsets.extend(shape.window_offsets(&padding));
     let mut sums = std::mem::take(&mut scratch.sums);

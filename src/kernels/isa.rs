@@ -88,3 +88,20 @@ macro_rules! versions {
     };
 }
 pub(super) use versions;
+
+/// One of three values by an instruction set, or by a weaker one if the processor does not have it: for plain Rust, AVX2
+/// and AVX-512.
+macro_rules! by_isa {
+    ($isa:expr, $scalar:expr, $avx2:expr, $avx512:expr) => {
+        match $isa.min($crate::kernels::isa::Isa::detected()) {
+            $crate::kernels::isa::Isa::Scalar => $scalar,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Isa::Avx2 => $avx2,
+            #[cfg(target_arch = "x86_64")]
+            $crate::kernels::isa::Isa::Avx512 => $avx512,
+            #[cfg(not(target_arch = "x86_64"))]
+            $crate::kernels::isa::Isa::Avx2 | $crate::kernels::isa::Isa::Avx512 => $scalar,
+        }
+    };
+}
+pub(super) use by_isa;

@@ -32,8 +32,7 @@ impl Patches {
     /// If pixels are few enough.
     pub(super) fn of(shape: &ConvPool, padding: &Padding) -> Option<Patches> {
         let window = &shape.conv.window;
-        let reach = (shape.pool[1] - 1) * window.stride[1] + (window.kernel[1] - 1) * window.dilation[1] + 1;
-        let (row, image_row) = (reach * window.channels, padding.extents[1] * window.channels);
+        let (row, image_row) = (shape.reach(1) * window.channels, padding.extents[1] * window.channels);
         let patches = Patches { shape: *shape, image_row, row };
         (patches.rows(1) * row <= PATCH).then_some(patches)
     }

@@ -1,7 +1,7 @@
 //! Segmented row accumulation: sums of `g * row` over rows that bit masks choose, kept in registers.
 
 use super::conv_pool_gradient::MASK_CHANNELS;
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
@@ -241,14 +241,6 @@ static AVX512: Rows =
 impl Rows {
     /// The kernels of an instruction set; of a weaker one if the processor does not have it.
     pub(super) fn of(isa: Isa) -> &'static Rows {
-        match isa.min(Isa::detected()) {
-            Isa::Scalar => &PORTABLE,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &AVX2,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &AVX512,
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => &PORTABLE,
-        }
+        by_isa!(isa, &PORTABLE, &AVX2, &AVX512)
     }
 }

@@ -7,7 +7,7 @@
 //! undefined `b` that meets nothing but zeros no longer makes the sum undefined.
 
 use super::gemm::{Matrix, gemm_on, share, within};
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::scratch::{Buffer, Scratch};
 use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
@@ -288,15 +288,7 @@ routines!(avx512, Wide512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,popcnt")
 
 impl Routines {
     fn of(isa: Isa) -> &'static Routines {
-        match isa.min(Isa::detected()) {
-            Isa::Scalar => &portable::ROUTINES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &avx2::ROUTINES,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &avx512::ROUTINES,
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => &portable::ROUTINES,
-        }
+        by_isa!(isa, &portable::ROUTINES, &avx2::ROUTINES, &avx512::ROUTINES)
     }
 }
 

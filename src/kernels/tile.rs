@@ -3,7 +3,7 @@
 //! An element of C is one chain of fused multiply-adds over the taps and, in each, over k, whatever the
 //! tile, the blocks or the instruction set: results have equal bits everywhere.
 
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
@@ -347,14 +347,6 @@ impl Tiles {
 
     /// The tiles of an instruction set; of a weaker one if the processor does not have it.
     pub fn of(isa: Isa) -> &'static Tiles {
-        match isa.min(Isa::detected()) {
-            Isa::Scalar => &PORTABLE,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => &AVX2,
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => &AVX512,
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => &PORTABLE,
-        }
+        by_isa!(isa, &PORTABLE, &AVX2, &AVX512)
     }
 }

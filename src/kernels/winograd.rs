@@ -12,7 +12,7 @@
 use super::conv::{Batch, Conv, Padding};
 use super::conv_pool::{ConvPool, First};
 use super::gemm::{Epilogue, Product, product, share};
-use super::isa::Isa;
+use super::isa::{Isa, by_isa};
 use super::scratch::{Buffer, Scratch};
 use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
@@ -33,7 +33,7 @@ pub fn applies(shape: &ConvPool) -> bool {
 }
 
 /// Whether a convolution has it.
-pub(super) fn has_form(conv: &Conv) -> bool {
+pub fn has_form(conv: &Conv) -> bool {
     let window = &conv.window;
     let [rows, columns] = window.kernel;
     let plain = window.stride == [1, 1] && window.dilation == [1, 1] && conv.groups == 1;
@@ -305,15 +305,7 @@ fn transforms_of(isa: Isa, conv: &Conv) -> Transforms {
 }
 
 fn transforms_on<L: Lines<T, R>, const T: usize, const R: usize>(isa: Isa) -> Transforms {
-    match isa.min(Isa::detected()) {
-        Isa::Scalar => portable::all::<L, T, R>(),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => avx2::all::<L, T, R>(),
-        #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::all::<L, T, R>(),
-        #[cfg(not(target_arch = "x86_64"))]
-        Isa::Avx2 | Isa::Avx512 => portable::all::<L, T, R>(),
-    }
+    by_isa!(isa, portable::all::<L, T, R>(), avx2::all::<L, T, R>(), avx512::all::<L, T, R>())
 }
 
 /// As [`super::conv_pool::forward`], with weights from [`prepare_weights`]; results differ in rounding.

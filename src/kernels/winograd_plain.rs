@@ -7,11 +7,6 @@ use super::isa::Isa;
 use super::scratch::Scratch;
 use super::winograd::{GROUP, Results, compute, has_form};
 
-/// Whether a convolution can be computed in this form.
-pub fn applies(conv: &Conv) -> bool {
-    has_form(conv)
-}
-
 /// Whether that is faster than without: transforms cost the same for few channels as for many, and tiles reach over
 /// odd ends. Measured for 3x3 on images of 16x16, 16 channels to 16 lose a fifth, 16 to 32 break even, 32 to 32 gain 1.3
 /// times (within a step 1.4), 64 to 64 on 8x8 1.4; for 5x5 on 12x12, 32 to 64 gain 1.5 times.
@@ -19,18 +14,18 @@ pub fn pays(conv: &Conv) -> bool {
     let (cin, cout) = (conv.window.channels, conv.out_channels);
     let [rows, columns] = conv.window.output;
     let computed = rows.next_multiple_of(2) * columns.next_multiple_of(2);
-    applies(conv) && cin >= 32 && cout >= 32 && rows * columns >= 16 && 4 * computed <= 5 * rows * columns
+    has_form(conv) && cin >= 32 && cout >= 32 && rows * columns >= 16 && 4 * computed <= 5 * rows * columns
 }
 
 /// The convolution of the result's gradient that gives the gradient of the input of `conv`, if it has the form.
 pub fn of_input_gradient(conv: &Conv) -> Option<Conv> {
-    mirrored(conv).filter(applies)
+    mirrored(conv).filter(has_form)
 }
 
 /// `y = conv(x, w)` for each example, with weights from [`super::winograd::prepare_weights`].
 ///
 /// # Safety
-/// The form applies. `x` and `y` hold `examples` examples at their strides; `y` overlaps nothing, nor do its examples.
+/// The convolution has the form. `x` and `y` hold `examples` examples at their strides; `y` overlaps nothing, nor do its examples.
 pub unsafe fn forward(
     conv: &Conv,
     examples: usize,

@@ -8,7 +8,7 @@ use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
     NodeId, Op, RefCall, Signature,
 };
-use crate::kernels::winograd_plain;
+use crate::kernels::winograd;
 use crate::ty::Type;
 
 /// A convolution without strides and gaps of the image `x[h, w, cin]`. Weights are `w[kh, kw, cin, cout]`, or if
@@ -46,7 +46,7 @@ fn conv(sig: &Signature) -> Result<Conv, Mismatch> {
     }
     let window = Windows::read(&padded)?.over(input, channels, [kh, kw])?;
     let conv = Conv { window, out_channels: cout, groups: 1 };
-    if !winograd_plain::applies(&conv) {
+    if !winograd::has_form(&conv) {
         return Err(Mismatch::of(&[1], format!("windows of {kh}x{kw} do not have this form")));
     }
     Ok(conv)

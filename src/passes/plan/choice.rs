@@ -34,8 +34,8 @@ fn product(gemm: &Gemm) -> String {
         (WriteMode::Overwrite, false) => "",
         (WriteMode::Slot, false) => ", added over the examples",
     };
-    let zeros = if gemm.sparse { ", zeros of the data left out where there are many" } else { "" };
-    format!("matrix product by register tiles{zeros}{sum}")
+    let zeros = if gemm.sparse { "; zeros of the data left out where there are many" } else { "" };
+    format!("matrix product by register tiles{sum}{zeros}")
 }
 
 /// A convolution that computes everything, and why.
