@@ -1,7 +1,7 @@
 //! Matrix products: strides and extents of a planned product at one tile.
 
 use super::places::{Frame, Place};
-use crate::ir::plan::{self, Buffer, Extent, Gemm, WriteMode};
+use crate::ir::plan::{self, Buffer, Cut, Extent, Gemm, WriteMode};
 use crate::kernels;
 use crate::kernels::gemm::{Matrix, gemm};
 use crate::kernels::sparse::gemm_sparse;
@@ -14,6 +14,7 @@ pub struct Product {
     places: [Place; 3],
     strides: [[isize; 2]; 3],
     slot: bool,
+    cut: Cut,
     sparse: bool,
 }
 
@@ -26,8 +27,23 @@ pub struct Part {
     pub workers: usize,
 }
 
-/// Columns that stay together where columns are dealt out to workers.
-pub const COLUMNS: usize = 64;
+impl Part {
+    /// The worker's share of `count` things, and where it starts; shares are in units of `grain`.
+    fn of(self, count: &mut usize, grain: usize) -> usize {
+        if self.workers == 1 {
+            return 0;
+        }
+        let share = count.div_ceil(self.workers).next_multiple_of(grain);
+        let [from, to] = [self.worker, self.worker + 1].map(|i| (i * share).min(*count));
+        *count = to - from;
+        from
+    }
+}
+
+/// Rows that stay together where rows are dealt out to workers.
+const ROWS: usize = 8;
+/// As for [`ROWS`]: as many as whole register tiles make up.
+const COLUMNS: usize = 64;
 
 /// More loops than a product ever has around it.
 const DEPTH: usize = 16;
@@ -43,34 +59,36 @@ impl Product {
             places: [place(&gemm.a), place(&gemm.b), place(&gemm.c)],
             strides: [strides(&gemm.a), strides(&gemm.b), strides(&gemm.c)],
             slot: gemm.mode == WriteMode::Slot,
+            cut: gemm.cut.unwrap_or(Cut::Rows),
             sparse: gemm.sparse,
         })
     }
 
-    /// Runs all or a part of it at one tile: a part of the rows, or of the columns where the rows are the
-    /// examples. So what a worker reads of a layer's weights is its own part of them.
+    /// Runs all or a part of it at one tile.
     pub fn run(&self, frame: &Frame, part: Part, scratch: &mut kernels::Scratch) {
         let mut counts = self.sizes.map(|size| frame.count(size));
         let mut bases = self.places.map(|place| frame.address(&place).cast::<f32>());
-        if part.workers > 1 {
-            let columns = usize::from(matches!(self.sizes[0], Extent::Examples(_)));
-            // In steps that whole register tiles make up.
-            let grain = [16, COLUMNS][columns];
-            let all = counts[columns];
-            let share = all.div_ceil(part.workers).next_multiple_of(grain);
-            let (from, to) = ((part.worker * share).min(all), ((part.worker + 1) * share).min(all));
-            counts[columns] = to - from;
-            for side in [columns, 2] {
-                bases[side] = bases[side].wrapping_offset(from as isize * self.strides[side][columns]);
+        let mut loops: [usize; DEPTH] =
+            std::array::from_fn(|i| self.outer.get(i).map_or(1, |(extent, _)| frame.count(*extent)));
+        match self.cut {
+            Cut::Rows => {
+                let from = part.of(&mut counts[0], ROWS);
+                skip(&mut bases, from, [self.strides[0][0], 0, self.strides[2][0]]);
+            }
+            Cut::Columns => {
+                let from = part.of(&mut counts[1], COLUMNS);
+                skip(&mut bases, from, [0, self.strides[1][1], self.strides[2][1]]);
+            }
+            Cut::Outer => {
+                let from = part.of(&mut loops[0], 1);
+                skip(&mut bases, from, self.outer[0].1.map(|step| step as isize));
             }
         }
         let [m, n, k] = counts;
-        if m == 0 || n == 0 {
+        if m == 0 || n == 0 || loops[0] == 0 {
             return;
         }
         let mut index = [0usize; DEPTH];
-        let counts: [usize; DEPTH] =
-            std::array::from_fn(|i| self.outer.get(i).map_or(1, |(extent, _)| frame.count(*extent)));
         loop {
             let mut at = bases;
             let mut adds = self.slot && frame.adds;
@@ -88,13 +106,18 @@ impl Product {
                 }
                 dim -= 1;
                 index[dim] += 1;
-                if index[dim] < counts[dim] {
+                if index[dim] < loops[dim] {
                     break;
                 }
                 index[dim] = 0;
             }
         }
     }
+}
+
+/// Moves the places of the three matrices by so many steps.
+fn skip(bases: &mut [*mut f32; 3], count: usize, steps: [isize; 3]) {
+    bases.iter_mut().zip(steps).for_each(|(base, step)| *base = base.wrapping_offset(count as isize * step));
 }
 
 fn multiply(

@@ -178,11 +178,22 @@ pub struct Gemm {
     pub c: Matrix,
     /// Overwrite or add.
     pub mode: WriteMode,
-    /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase, and its rows
-    /// are dealt out to the workers, or its columns where the rows are the examples.
-    pub whole_batch: bool,
+    /// Examples are those of the whole batch, not of a tile: the product stands in a once-phase, and is dealt out
+    /// to the workers in this way.
+    pub cut: Option<Cut>,
     /// `a` may be mostly zeros, which are then left out.
     pub sparse: bool,
+}
+
+/// What of a product over the whole batch each worker makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Some of its rows.
+    Rows,
+    /// Some of its columns.
+    Columns,
+    /// Some iterations of its first outer loop.
+    Outer,
 }
 
 /// A strided matrix in a buffer; in elements.

@@ -245,6 +245,17 @@ pub(super) unsafe fn gemm_on(
     }
 }
 
+/// Takes the memory for a product with neighbouring columns in B and C.
+pub(super) fn reserve_for(isa: Isa, [m, n, k]: [usize; 3], scratch: &mut ProductScratch) {
+    let tiles = Tiles::of(isa);
+    let width = tiles.lanes * tiles.by_vectors.len();
+    scratch.panel.take(K_BLOCK.min(k) * width.min(n.max(m)));
+    if cost(tiles, [n, m, k], [0.0, 0.0]) < cost(tiles, [m, n, k], [0.0, 0.0]) {
+        scratch.result.take(m * n);
+        scratch.left.take(n * k);
+    }
+}
+
 /// Does an epilogue to sums that are in memory already.
 ///
 /// # Safety

@@ -6,9 +6,9 @@
 //! nothing to a sum and the others come in the order of k, so the bits are those of [`gemm`]; only an infinite or
 //! undefined `b` that meets nothing but zeros no longer makes the sum undefined.
 
-use super::gemm::{Matrix, gemm_on, share, within};
+use super::gemm::{Matrix, gemm_on, reserve_for, share, within};
 use super::isa::{Isa, by_isa};
-use super::scratch::{Buffer, Scratch};
+use super::scratch::{Buffer, ProductScratch, Scratch};
 use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
@@ -70,6 +70,9 @@ pub(super) unsafe fn gemm_sparse_on(
     let routines = Routines::of(isa);
     let rows_or_columns = a.column == 1 || a.row == 1;
     let suits = m >= ROWS && n >= COLUMNS && k > 0 && rows_or_columns && b.column == 1 && c.column == 1;
+    if suits {
+        reserve(isa, sizes, a.column == 1, scratch);
+    }
     // SAFETY: the caller vouches for the matrices; lists and panels are taken large enough.
     unsafe {
         if !suits || !mostly_zeros([m, k], a) {
@@ -79,7 +82,7 @@ pub(super) unsafe fn gemm_sparse_on(
         let lists = &mut scratch.lists;
         for (block, [from, to]) in blocks(k, LINE, STEPS).enumerate() {
             let steps = to - from;
-            lists.start(m * steps);
+            lists.start(m, steps);
             for first in (0..m).step_by(ROWS_AT_ONCE) {
                 let start = a.start.add(first * a.row + from * a.column);
                 let rows = ROWS_AT_ONCE.min(m - first);
@@ -115,6 +118,15 @@ pub(super) unsafe fn gemm_sparse_on(
     }
 }
 
+/// Takes the memory of both ways, so that nothing is allocated where a batch is the first to go the other one.
+fn reserve(isa: Isa, [m, n, k]: [usize; 3], rows: bool, scratch: &mut ProductScratch) {
+    reserve_for(isa, [m, n, k], scratch);
+    if !rows {
+        scratch.left.take(m * k);
+    }
+    scratch.lists.start(m, STEPS.min(k));
+}
+
 /// `total` in nearly equal parts of at most `most`, all but the last in whole units: where each starts and ends.
 fn blocks(total: usize, unit: usize, most: usize) -> impl Iterator<Item = [usize; 2]> {
     let units = total.div_ceil(unit);
@@ -146,15 +158,19 @@ pub(super) struct Lists {
     values: Buffer,
     /// From the start of a panel to the row of B that a number is multiplied with, as bits.
     offsets: Buffer,
-    capacity: usize,
+    room: usize,
 }
 
 impl Lists {
-    /// Empty lists with room for so many numbers.
-    fn start(&mut self, capacity: usize) {
+    /// Empty lists with room for so many rows and for all numbers of each.
+    fn start(&mut self, rows: usize, steps: usize) {
         self.starts.clear();
+        self.starts.reserve(rows + 1);
         self.starts.push(0);
-        self.capacity = capacity;
+        // A vector is stored behind the last number.
+        self.room = rows * steps + LINE;
+        self.values.take(self.room);
+        self.offsets.take(self.room);
     }
 
     fn len(&self) -> usize {
@@ -171,8 +187,8 @@ unsafe fn list<V: Lookup>(lists: &mut Lists, [rows, steps]: [usize; 2], a: *cons
     // SAFETY: there is room for all numbers and a vector more; the others are the matrix's.
     unsafe {
         let mut at = lists.len();
-        let room = lists.capacity + LINE;
-        let (values, offsets) = (lists.values.take(room).as_mut_ptr(), lists.offsets.take(room).as_mut_ptr());
+        let values = lists.values.take(lists.room).as_mut_ptr();
+        let offsets = lists.offsets.take(lists.room).as_mut_ptr();
         let row_of_panel = VECTORS * V::LANES;
         let first: [f32; LINE] = std::array::from_fn(|i| f32::from_bits((i * row_of_panel) as u32));
         let first = V::load(first.as_ptr());

@@ -4,8 +4,8 @@ use nnc::exec::{Program, Store};
 use nnc::ir::computation::VariableId;
 use nnc::ir::kernel::{Distribution, Leaf, Scalar};
 use nnc::ir::plan::{
-    Arena, BufferId, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, PlannedKernel, Routine, Work,
-    WriteMode,
+    Arena, BufferId, Cut, Extent, Gemm, HostScalar, Instr, LeafCall, Matrix, Plan, PlannedKernel, Routine,
+    Work, WriteMode,
 };
 
 use super::build::{Build, Draw, moment, nest};
@@ -70,7 +70,7 @@ fn a_dense_layer() {
             b: matrix(w, outputs, 1),
             c: matrix(y, outputs, 1),
             mode: WriteMode::Overwrite,
-            whole_batch: false,
+            cut: None,
             sparse: false,
         });
         b.tiles(&[gemm]);
@@ -112,7 +112,7 @@ fn a_weight_gradient_adds_over_tiles() {
             b: matrix(g, outputs, 1),
             c: matrix(slots, outputs, 1),
             mode: WriteMode::Slot,
-            whole_batch: false,
+            cut: None,
             sparse: false,
         };
         let gemm = b.gemm(gemm);
@@ -152,7 +152,7 @@ fn a_whole_batch_product_is_cut() {
         b: matrix(w, n, 1),
         c: matrix(y, n, 1),
         mode: WriteMode::Overwrite,
-        whole_batch: false,
+        cut: None,
         sparse: false,
     });
     b.once(gemm);
@@ -238,7 +238,7 @@ fn a_dense_layer_over_the_whole_batch() {
             b,
             c,
             mode: WriteMode::Overwrite,
-            whole_batch: true,
+            cut: Some(Cut::Columns),
             sparse: false,
         };
         let (row, back) = (matrix(y, outputs, 1), matrix(w, 1, outputs));

@@ -3,7 +3,7 @@
 use super::lowered::Lowered;
 use crate::ir::NodeId;
 use crate::ir::kernel::{Conv, ConvPool, Kernel, Leaf};
-use crate::ir::plan::{Extent, Gemm, Routine, Work, WriteMode};
+use crate::ir::plan::{Cut, Gemm, Routine, Work, WriteMode};
 use crate::kernels::winograd;
 use crate::passes::conv_pool;
 
@@ -26,13 +26,18 @@ pub fn tell(lowered: &Lowered, kernels: &mut [crate::ir::plan::PlannedKernel]) {
 }
 
 fn product(gemm: &Gemm) -> String {
-    let sum = match (gemm.mode, gemm.whole_batch) {
-        (_, true) if matches!(gemm.m, Extent::Examples(_)) => {
+    let sum = match (gemm.mode, gemm.cut) {
+        (_, Some(Cut::Outer)) => {
+            " over the whole batch, in parts that are dealt out to the workers: each tile would read all weights again"
+        }
+        (_, Some(Cut::Columns)) => {
             " over the whole batch, columns cut over the workers: each tile would read all weights again"
         }
-        (_, true) => " over the whole batch, rows cut over the workers: partial sums would be larger",
-        (WriteMode::Overwrite, false) => "",
-        (WriteMode::Slot, false) => ", added over the examples",
+        (_, Some(Cut::Rows)) => {
+            " over the whole batch, rows cut over the workers: partial sums would be larger"
+        }
+        (WriteMode::Overwrite, None) => "",
+        (WriteMode::Slot, None) => ", added over the examples",
     };
     let zeros = if gemm.sparse { "; zeros of the data left out where there are many" } else { "" };
     format!("matrix product by register tiles{sum}{zeros}")

@@ -3,7 +3,7 @@
 
 use super::zeros;
 use crate::ir::kernel::Contraction;
-use crate::ir::plan::{BufferId, Extent, Gemm, Matrix, WriteMode};
+use crate::ir::plan::{BufferId, Cut, Extent, Gemm, Matrix, WriteMode};
 
 /// An operand in memory: for each of its labels the step in elements.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ pub fn gemm(
         b: matrix(b, k.steps[1], n.steps[1]),
         c: matrix(c, m.steps[2], n.steps[2]),
         mode: if sum == Sum::Tile { WriteMode::Slot } else { WriteMode::Overwrite },
-        whole_batch: sum == Sum::Batch,
+        cut: (sum == Sum::Batch).then_some(Cut::Rows),
         sparse: a.zeros,
     };
     let gemm = if gemm.c.column != 1 && gemm.c.row == 1 {
@@ -135,7 +135,7 @@ fn transposed(gemm: Gemm) -> Gemm {
         b: flip(gemm.a),
         c: flip(gemm.c),
         mode: gemm.mode,
-        whole_batch: gemm.whole_batch,
+        cut: gemm.cut,
         sparse: gemm.sparse,
     }
 }

@@ -14,7 +14,7 @@ use crate::base::Span;
 use crate::ir::computation::VariableId;
 use crate::ir::kernel::{Combine, Contraction, Kernel, Leaf, Scalar, Source};
 use crate::ir::plan::{
-    Access, Arena, BufferId, Extent, Gemm, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work,
+    Access, Arena, BufferId, Cut, Extent, Gemm, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work,
     WriteMode,
 };
 use crate::ir::{Level, NodeId};
@@ -420,7 +420,10 @@ impl<'a> Kernels<'a> {
         let times = if self.whole[id.index()] { self.batch as u64 } else { 1 };
         match gemm(spec, &extents, [&a, &b, &c], each, sum) {
             Some(gemm) => {
-                let gemm = Gemm { whole_batch: self.whole[id.index()], ..gemm };
+                // Of a row for each example and weights: each worker reads its own part of the weights.
+                let row = self.whole[id.index()] && matches!(gemm.m, Extent::Examples(_));
+                let part = if gemm.outer.is_empty() { Cut::Columns } else { Cut::Outer };
+                let gemm = if row { Gemm { cut: Some(part), ..gemm } } else { gemm };
                 self.push(Work::Gemm(gemm), vec![id], id, flops * times)
             }
             None => self.contract_by_loops(id, spec, &extents, buffer, sum != Sum::None),

@@ -37,7 +37,7 @@ pub fn writes(kernel: &PlannedKernel) -> Vec<BufferId> {
 /// the values of all examples, by a loop of known extent, does not.
 pub fn in_tiles(kernel: &PlannedKernel, buffers: &[Buffer]) -> bool {
     let per_example = |b: &BufferId| buffers[b.0 as usize].level == Level::Each;
-    if matches!(&kernel.work, Work::Gemm(gemm) if gemm.whole_batch) {
+    if matches!(&kernel.work, Work::Gemm(gemm) if gemm.cut.is_some()) {
         return false;
     }
     let slot = match &kernel.work {

@@ -3,7 +3,7 @@
 //!
 //! `lowered` names the kernel kind of each node; `roots` decides what is stored; `kernels` makes a loop nest
 //! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value, `whole` which products run for all
-//! examples at once; `merge` joins neighbours;
+//! examples at once, `parts` which of these are summed in parts; `merge` joins neighbours;
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
 mod batch;
@@ -18,6 +18,7 @@ mod lowered;
 mod memory;
 mod merge;
 mod nest;
+mod parts;
 mod roots;
 mod scan;
 mod schedule;
@@ -54,6 +55,8 @@ pub fn plan(
     variables: &[Type],
     options: &PlanOptions,
 ) -> Result<Plan, Diagnostic> {
+    let in_parts = if options.fuse { parts::in_parts(computation, options)? } else { None };
+    let computation = in_parts.as_ref().unwrap_or(computation);
     let lowered = lowered::Lowered::new(computation)?;
     let roots = roots::decide(&lowered, options.fuse);
     let mut built = kernels::build(&lowered, &roots, options);

@@ -162,7 +162,7 @@ fn can_cut(kernel: &PlannedKernel) -> bool {
             nest.dims.len() > nest.reduced && points >= CUT_POINTS
         }
         // Below some tens of microseconds the barrier costs what a second worker saves.
-        Work::Gemm(gemm) => gemm.whole_batch && kernel.flops >= CUT_FLOPS,
+        Work::Gemm(gemm) => gemm.cut.is_some() && kernel.flops >= CUT_FLOPS,
         Work::Leaf(_) | Work::Loop(_) => false,
     }
 }

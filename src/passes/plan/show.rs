@@ -115,8 +115,8 @@ fn work_text(out: &mut String, plan: &Plan, names: &[String], work: &Work) {
 /// An extent of a product.
 fn product_extent(gemm: &Gemm, of: &Extent) -> String {
     match of {
-        Extent::Examples(1) if gemm.whole_batch => "the batch".to_string(),
-        Extent::Examples(n) if gemm.whole_batch => format!("{n} times the batch"),
+        Extent::Examples(1) if gemm.cut.is_some() => "the batch".to_string(),
+        Extent::Examples(n) if gemm.cut.is_some() => format!("{n} times the batch"),
         Extent::Examples(_) | Extent::Const(_) => extent(of),
     }
 }

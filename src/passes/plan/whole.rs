@@ -73,12 +73,12 @@ fn weight_gradient(lowered: &Lowered, id: NodeId, spec: &Contraction, batch: usi
 fn rereads_weights(lowered: &Lowered, id: NodeId, batch: usize) -> bool {
     let Kernel::Contract(spec) = lowered.kernel(id) else { return false };
     let [a, b] = [0, 1].map(|i| lowered.inputs(id)[i]);
-    let (row, weights, labels) = match (lowered.each(a), lowered.each(b)) {
-        (true, false) => (a, b, &spec.a),
-        (false, true) => (b, a, &spec.b),
+    let (row, weights, labels, others) = match (lowered.each(a), lowered.each(b)) {
+        (true, false) => (a, b, &spec.a, &spec.b),
+        (false, true) => (b, a, &spec.b, &spec.a),
         _ => return false,
     };
-    let one_row = labels.iter().all(|label| !spec.out.contains(label));
+    let one_row = labels.iter().all(|label| !spec.out.contains(label) || others.contains(label));
     let weights = elements(lowered, weights);
     let moved = elements(lowered, row) + elements(lowered, id);
     one_row && weights >= WEIGHTS && SLOTS * weights > batch * moved
