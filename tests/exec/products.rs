@@ -222,6 +222,41 @@ fn random_numbers_do_not_depend_on_tiles() {
     assert!(first.iter().any(|x| *x != first[0]));
 }
 
+/// Parts of a layer over some rows of the weights each are dealt out to the workers.
+#[test]
+fn parts_over_rows_of_weights() {
+    for (parts, rows, outputs, sparse) in [(2, 5, 10, false), (4, 48, 96, true), (3, 40, 33, false)] {
+        let mut b = Build::new(21, 8, 1);
+        let inputs = parts * rows;
+        let (x, w) = (b.f32(Arena::Inputs, &[inputs]), b.f32(Arena::Variables, &[inputs, outputs]));
+        let y = b.f32(Arena::Batch, &[parts, outputs]);
+        let kernel = b.gemm(Gemm {
+            outer: vec![(Extent::Const(parts), [rows, rows * outputs, outputs].map(|step| step as i64))],
+            m: Extent::Examples(1),
+            n: Extent::Const(outputs),
+            k: Extent::Const(rows),
+            a: matrix(x, inputs, 1),
+            b: matrix(w, outputs, 1),
+            c: matrix(y, parts * outputs, 1),
+            mode: WriteMode::Overwrite,
+            cut: Some(Cut::Outer),
+            sparse,
+        });
+        b.once(kernel);
+        b.output("y", y);
+        let types = b.types();
+        let (mut program, store) = run(&b.plan, &types, 19);
+        let (x, w) = (program.input_mut(0).to_vec(), store.get(VariableId(0)));
+        assert_eq!(program.output("y").len(), 19 * parts * outputs);
+        for (at, value) in program.output("y").iter().enumerate() {
+            let (i, part, j) = (at / (parts * outputs), at / outputs % parts, at % outputs);
+            let rows = part * rows..(part + 1) * rows;
+            let terms = rows.map(|k| f64::from(x[i * inputs + k]) * f64::from(w[k * outputs + j]));
+            close(*value, terms.sum());
+        }
+    }
+}
+
 /// Over the whole batch a dense layer's columns are dealt out to the workers, its input gradient's too.
 #[test]
 fn a_dense_layer_over_the_whole_batch() {

@@ -173,3 +173,27 @@ fn zeros_of_the_data() {
     let plan = plan(&computation, &[f32(&[48, 40]), f32(&[40, 36])], &options(64)).unwrap();
     insta::assert_snapshot!(show::fused(&plan));
 }
+
+/// Layers with many rows of weights for each example of a batch are summed in parts, each over some of the rows; what
+/// reads the layer adds the parts up. Not where nothing updates the weights, or where their rows have no even parts.
+#[test]
+fn large_layers_are_summed_in_parts() {
+    for (rows, trained) in [(784, true), (784, false), (779, true)] {
+        let mut b = Builder::default();
+        let x = ops::input(&mut b, 0, &f32(&[rows]));
+        let (w, v) = (variable(&mut b, 0, &[rows, 256]), variable(&mut b, 1, &[256, 160]));
+        let h = ops::contract(&mut b, x, w, "k, k m -> m");
+        let zero = ops::zeros_like(&mut b, h);
+        let h = ops::maximum(&mut b, h, zero);
+        let y = ops::contract(&mut b, h, v, "k, k m -> m");
+        let y = ops::neg(&mut b, y);
+        let dw = ops::contract(&mut b, x, h, "k, m -> k m");
+        let dw = ops::batch_sum(&mut b, dw);
+        let update = Update { variable: VariableId(0), value: ops::sub(&mut b, w, dw) };
+        let updates = if trained { vec![update] } else { Vec::new() };
+        let computation = Computation { graph: b.graph, outputs: vec![("y".to_string(), y)], updates };
+        let plan = plan(&computation, &[f32(&[rows, 256]), f32(&[256, 160])], &options(64)).unwrap();
+        let kind = if trained { "trained" } else { "frozen" };
+        insta::assert_snapshot!(format!("large_layers_{rows}_{kind}"), show::fused(&plan));
+    }
+}

@@ -26,10 +26,14 @@ struct Run {
 impl Run {
     /// `path` is the parameter whose written values are noted.
     fn new(text: &str, path: &str, threads: usize) -> Run {
+        Run::on(text, path, threads, false)
+    }
+
+    /// As [`Run::new`], with compiled code or the interpreter.
+    fn on(text: &str, path: &str, threads: usize, interpret: bool) -> Run {
         let checked = checked(text);
         let experiment = checked.experiment.as_ref().expect("checked");
-        let machine =
-            MachineOptions { threads, interpret: false, optimize: true, off: nnc::passes::Off::NONE };
+        let machine = MachineOptions { threads, interpret, optimize: true, off: nnc::passes::Off::NONE };
         let mut variables = driver::variables(experiment, &machine, None).expect("first values");
         let stop = AtomicBool::new(false);
         let options = RunOptions { machine, max_steps: None, stop: &stop };
@@ -118,6 +122,27 @@ fn an_optimizer_without_a_selector_takes_the_rest() {
         let run = Run::new(&(model.to_string() + &stage), "Net.w", 1);
         assert!((run.value("Net.w")[0] - 0.81).abs() < 1e-6, "{optimizers}");
         assert!((run.value("Net.v")[0] - 0.25).abs() < 1e-6, "{optimizers}");
+    }
+}
+
+/// A layer that is summed in parts of its weights' rows, as products in `tests/plan` show.
+#[test]
+fn large_layers_train_as_in_the_interpreter_and_alike_on_any_number_of_threads() {
+    let text = "data digits = mnist()\n\
+        model Net(x: f32[28, 28, 1]) -> f32[10] { x |> flatten |> dense(96) |> relu |> dense(10) }\n\
+        train {\nbatch 24 from digits.train\nminimize cross_entropy(Net(digits.image), digits.label)\n\
+        optimizer adam(lr: 1e-3)\nsteps 3\n}\n";
+    let exact = Run::on(text, "Net.dense.weight", 1, true);
+    let one = Run::new(text, "Net.dense.weight", 1);
+    for ((path, exact), (_, found)) in exact.values.iter().zip(&one.values) {
+        let far = exact.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-4, "{path}: {far}");
+    }
+    for threads in [2, 3, 4, 8] {
+        let several = Run::new(text, "Net.dense.weight", threads);
+        for ((path, a), (_, b)) in one.values.iter().zip(&several.values) {
+            assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()), "{path}, {threads} threads");
+        }
     }
 }
 
