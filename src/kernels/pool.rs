@@ -54,8 +54,16 @@ unsafe fn each_window(w: &Window, body: impl Body) {
             }
             let whole = w.channels - w.channels % BLOCK;
             for c in (0..whole).step_by(BLOCK) {
+                let taps = Taps { start: taps.start + c, ..taps };
                 // SAFETY: the block's channels exist, and `taps` keeps to the input.
-                unsafe { body.window(result + c, BLOCK, Taps { start: taps.start + c, ..taps }) };
+                unsafe {
+                    // The usual windows, with loops over taps that the compiler writes out.
+                    match [taps.rows, taps.columns] {
+                        [2, 2] => body.window(result + c, BLOCK, Taps { rows: 2, columns: 2, ..taps }),
+                        [3, 3] => body.window(result + c, BLOCK, Taps { rows: 3, columns: 3, ..taps }),
+                        _ => body.window(result + c, BLOCK, taps),
+                    }
+                }
             }
             if whole < w.channels {
                 let taps = Taps { start: taps.start + whole, ..taps };

@@ -3,6 +3,7 @@
 use nnc::ir::computation::{Computation, Update, VariableId};
 use nnc::ir::{Attrs, Builder, NodeId};
 use nnc::ops;
+use nnc::ops::Windows;
 use nnc::passes::plan::{PlanOptions, plan, show};
 use nnc::ty::{Shape, Type};
 
@@ -195,5 +196,36 @@ fn large_layers_are_summed_in_parts() {
         let plan = plan(&computation, &[f32(&[rows, 256]), f32(&[256, 160])], &options(64)).unwrap();
         let kind = if trained { "trained" } else { "frozen" };
         insta::assert_snapshot!(format!("large_layers_{rows}_{kind}"), show::fused(&plan));
+    }
+}
+
+/// What a pool reads behind a sum over the batch is made again there, if it is large for the whole batch.
+#[test]
+fn large_values_are_made_again() {
+    for batch in [4, 128] {
+        let mut b = Builder::default();
+        let windows = Windows { stride: [2; 2], ..Windows::default() };
+        let x = ops::input(&mut b, 0, &f32(&[16, 16, 16]));
+        let w = variable(&mut b, 0, &[3, 3, 16, 16]);
+        let y = ops::conv2d(&mut b, x, w, &Windows::default(), 1);
+        let mean = |b: &mut Builder, x: NodeId| {
+            let all = ops::sum(b, x, &[0, 1]);
+            let all = ops::batch_sum(b, all);
+            let n = ops::batch_size(b);
+            let n = ops::broadcast(b, n, &Shape::of(&[16]));
+            ops::div(b, all, n)
+        };
+        let middle = mean(&mut b, y);
+        let middle = ops::broadcast(&mut b, middle, &Shape::of(&[14, 14, 16]));
+        let v = ops::sub(&mut b, y, middle);
+        let top = ops::max_pool2d(&mut b, v, [2; 2], &windows);
+        let scale = mean(&mut b, top);
+        let scale = ops::broadcast(&mut b, scale, &Shape::of(&[7, 7, 16]));
+        let g = ops::mul(&mut b, top, scale);
+        let slope = ops::max_pool2d_grad(&mut b, v, g, [2; 2], &windows);
+        let outputs = vec![("slope".to_string(), slope)];
+        let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+        let plan = plan(&computation, &[f32(&[3, 3, 16, 16])], &options(batch)).unwrap();
+        insta::assert_snapshot!(format!("made_again_batch_{batch}"), show::plan(&plan));
     }
 }

@@ -146,6 +146,24 @@ fn large_layers_train_as_in_the_interpreter_and_alike_on_any_number_of_threads()
     }
 }
 
+/// Batches so large that values behind a batch norm are made again, as `tests/plan` shows.
+#[test]
+fn values_that_are_made_again_are_the_same() {
+    let text = "data digits = mnist()\n\
+        model Net(x: f32[28, 28, 1]) -> f32[10] {\n\
+        x |> conv2d(8, kernel: 3) |> batch_norm |> relu |> max_pool2d(2)\n\
+        |> conv2d(6, kernel: 3, padding: same) |> batch_norm |> relu |> flatten |> dense(10) }\n\
+        train {\nbatch 96 from digits.train\nminimize cross_entropy(Net(digits.image), digits.label)\n\
+        optimizer sgd(lr: 1e-2)\nsteps 2\n}\n";
+    let exact = Run::on(text, "Net.dense.weight", 1, true);
+    let [one, three] = [1, 3].map(|threads| Run::new(text, "Net.dense.weight", threads));
+    for (((path, exact), (_, a)), (_, b)) in exact.values.iter().zip(&one.values).zip(&three.values) {
+        let far = exact.iter().zip(a).map(|(x, y)| (x - y).abs() / (1.0 + x.abs())).fold(0.0, f32::max);
+        assert!(far < 1e-4, "{path}: {far}");
+        assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()), "{path}");
+    }
+}
+
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let text = "data digits = mnist()\n\

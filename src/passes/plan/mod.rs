@@ -3,9 +3,11 @@
 //!
 //! `lowered` names the kernel kind of each node; `roots` decides what is stored; `kernels` makes a loop nest
 //! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value, `whole` which products run for all
-//! examples at once, `parts` which of these are summed in parts; `merge` joins neighbours;
+//! examples at once, `parts` which of these are summed in parts; `merge` joins neighbours; `again` has values made
+//! again instead of kept;
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
+mod again;
 mod batch;
 mod buffers;
 mod choice;
@@ -75,8 +77,13 @@ pub fn plan(
     let mut buffers = buffers.all;
     let kept: Vec<BufferId> =
         updates.iter().map(|(.., from)| *from).chain(output_buffers.iter().copied()).collect();
-    let mut kernels = if options.fuse { merge::merge(kernels, &buffers, &kept) } else { kernels };
-    let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers);
+    let (mut kernels, least) = if options.fuse {
+        let merged = merge::merge(kernels, &buffers, &kept);
+        again::make(merged, &mut buffers, &kept, options.batch)
+    } else {
+        (kernels, Vec::new())
+    };
+    let schedule = schedule::schedule(&kernels, &mut buffers, &output_buffers, &least);
     scan::settle(&kernels, &mut buffers);
     let copies = updates::in_place(&mut kernels, &mut buffers, &schedule, &updates, &output_buffers);
 

@@ -23,11 +23,23 @@ pub struct Schedule {
     pub when: Vec<(usize, usize)>,
 }
 
-/// Orders the kernels, and moves per-example buffers that outlive a phase to [`Arena::Batch`].
-pub fn schedule(kernels: &[PlannedKernel], buffers: &mut [Buffer], outputs: &[BufferId]) -> Schedule {
+/// For each kernel whether it runs for every tile, and its stage, which is not before its `least`.
+pub fn stages(kernels: &[PlannedKernel], buffers: &[Buffer], least: &[usize]) -> (Vec<bool>, Vec<usize>) {
     let tiles: Vec<bool> = kernels.iter().map(|k| in_tiles(k, buffers)).collect();
-    let mut level = levels(kernels, &tiles);
+    let mut level = levels(kernels, &tiles, least);
     postpone(kernels, &tiles, buffers, &mut level);
+    (tiles, level)
+}
+
+/// Orders the kernels, and moves per-example buffers that outlive a phase to [`Arena::Batch`]. No kernel comes before
+/// its `least` stage.
+pub fn schedule(
+    kernels: &[PlannedKernel],
+    buffers: &mut [Buffer],
+    outputs: &[BufferId],
+    least: &[usize],
+) -> Schedule {
+    let (tiles, level) = stages(kernels, buffers, least);
     keep_across_phases(kernels, &tiles, &level, buffers, outputs);
 
     let last = level.iter().copied().max().unwrap_or(0);
@@ -60,12 +72,12 @@ pub fn schedule(kernels: &[PlannedKernel], buffers: &mut [Buffer], outputs: &[Bu
 }
 
 /// For each kernel the stage: once-kernels of stage s run before the tile-kernels of stage s.
-fn levels(kernels: &[PlannedKernel], tiles: &[bool]) -> Vec<usize> {
+fn levels(kernels: &[PlannedKernel], tiles: &[bool], least: &[usize]) -> Vec<usize> {
     // The stage after which a buffer's value is there, and whether tiles make it.
     let mut ready: HashMap<BufferId, (usize, bool)> = HashMap::new();
     let mut level = vec![0; kernels.len()];
     for (k, kernel) in kernels.iter().enumerate() {
-        let mut stage = 0;
+        let mut stage = least.get(k).copied().unwrap_or(0);
         for buffer in reads(kernel).iter().chain(&writes(kernel)) {
             let Some((at, by_tiles)) = ready.get(buffer) else { continue };
             // What tiles make is there for once-kernels in the next stage.

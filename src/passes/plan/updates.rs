@@ -94,7 +94,8 @@ impl Uses {
     }
 }
 
-fn rename(kernel: &mut PlannedKernel, redirected: &HashMap<BufferId, BufferId>) {
+/// Gives buffers other names.
+pub(super) fn rename(kernel: &mut PlannedKernel, redirected: &HashMap<BufferId, BufferId>) {
     let swap = |buffer: &mut BufferId| {
         if let Some(to) = redirected.get(buffer) {
             *buffer = *to;

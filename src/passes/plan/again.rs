@@ -1,0 +1,283 @@
+//! Values of examples that are made once more in a later phase instead of being kept for it.
+//!
+//! A batch norm cuts a step into phases, each of them over all examples. What one phase makes and a later one reads is
+//! written to memory and read back, and large batches fit no cache. Where a value follows by a few cheap operations
+//! from what the later phase reads anyway, or from something smaller, making it again takes less time. The
+//! bits are the same: it is the same kernel on the same operands.
+
+use std::collections::{HashMap, HashSet};
+
+use super::lowered::is_cheap;
+use super::merge::{reads, writes};
+use super::schedule;
+use super::updates::rename;
+use crate::ir::Level;
+use crate::ir::kernel::Leaf;
+use crate::ir::plan::{
+    Arena, Buffer, BufferId, Instr, LeafCall, Nest, PlannedKernel, Routine, Work, WriteMode,
+};
+
+/// Values of fewer bytes for a whole batch stay in a cache between two phases.
+const LARGE: usize = 1 << 20;
+/// Operations for an element that take less time than writing it to memory and reading it back.
+const OPERATIONS: usize = 10;
+/// How many kernels in a row are made again for one value.
+const CHAIN: usize = 3;
+
+/// Adds the kernels that make values again; `kept` are the buffers that are read after the step. Returns for each
+/// kernel the first stage in which it may run.
+pub fn make(
+    kernels: Vec<PlannedKernel>,
+    buffers: &mut Vec<Buffer>,
+    kept: &[BufferId],
+    batch: usize,
+) -> (Vec<PlannedKernel>, Vec<usize>) {
+    let (tiles, stages) = schedule::stages(&kernels, buffers, &[]);
+    let last = stages.iter().copied().max().unwrap_or(0);
+    let first = kernels.len();
+    let mut list = List { kernels, tiles, stages, buffers, kept, made: HashMap::new() };
+    for stage in (1..=last).rev() {
+        for value in list.kept_for(stage, batch) {
+            list.make_again(value, stage);
+        }
+    }
+    let new: Vec<_> = list.kernels.split_off(first).into_iter().zip(list.stages.split_off(first)).collect();
+    let mut kernels = list.kernels;
+    let again: HashSet<BufferId> = list.made.keys().map(|(value, _)| *value).collect();
+    drop_unread(&mut kernels, &new, &again);
+    in_order(kernels, new)
+}
+
+/// Drops the kernels of which all readers have got values that are made `again`.
+fn drop_unread(kernels: &mut Vec<PlannedKernel>, new: &[(PlannedKernel, usize)], again: &HashSet<BufferId>) {
+    let mut read: HashSet<BufferId> = new.iter().flat_map(|(kernel, _)| reads(kernel)).collect();
+    // Readers stand behind what they read.
+    let mut needed = Vec::with_capacity(kernels.len());
+    while let Some(kernel) = kernels.pop() {
+        if writes(&kernel).iter().any(|buffer| read.contains(buffer) || !again.contains(buffer)) {
+            read.extend(reads(&kernel));
+            needed.push(kernel);
+        }
+    }
+    needed.reverse();
+    *kernels = needed;
+}
+
+/// Puts each of the new kernels, which stand with their stages, before the first kernel that reads what it makes.
+fn in_order(
+    kernels: Vec<PlannedKernel>,
+    new: Vec<(PlannedKernel, usize)>,
+) -> (Vec<PlannedKernel>, Vec<usize>) {
+    let makers =
+        new.iter().enumerate().flat_map(|(i, (kernel, _))| writes(kernel).into_iter().map(move |b| (b, i)));
+    let makers: HashMap<BufferId, usize> = makers.collect();
+    let mut new: Vec<Option<(PlannedKernel, usize)>> = new.into_iter().map(Some).collect();
+    let mut ordered = (Vec::new(), Vec::new());
+    for kernel in kernels {
+        // A kernel is pushed when nothing that it reads waits any more.
+        let mut waiting = vec![(kernel, 0)];
+        while let Some((kernel, stage)) = waiting.pop() {
+            let needed = reads(&kernel).iter().find_map(|b| new[*makers.get(b)?].take());
+            if let Some(maker) = needed {
+                waiting.extend([(kernel, stage), maker]);
+            } else {
+                ordered.0.push(kernel);
+                ordered.1.push(stage);
+            }
+        }
+    }
+    ordered
+}
+
+/// The kernels in their order, with what is known of each.
+struct List<'a> {
+    kernels: Vec<PlannedKernel>,
+    /// Whether it runs for every tile.
+    tiles: Vec<bool>,
+    stages: Vec<usize>,
+    buffers: &'a mut Vec<Buffer>,
+    /// What is read after the step.
+    kept: &'a [BufferId],
+    /// In which buffer a value stands in a stage that makes it again.
+    made: HashMap<(BufferId, usize), BufferId>,
+}
+
+impl List<'_> {
+    /// The large values that tiles of this stage read and an earlier one makes, the largest first.
+    fn kept_for(&self, stage: usize, batch: usize) -> Vec<BufferId> {
+        let mut kept: Vec<BufferId> = self.in_stage(stage).flat_map(|k| reads(&self.kernels[k])).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        kept.retain(|v| {
+            let earlier = self.maker(*v).is_some_and(|k| self.stages[k] < stage);
+            earlier && self.bytes(*v) * batch >= LARGE && self.only_for_tiles(*v)
+        });
+        kept.sort_by_key(|v| std::cmp::Reverse(self.bytes(*v)));
+        kept
+    }
+
+    /// Makes a value again in a stage, if that saves memory traffic.
+    fn make_again(&mut self, value: BufferId, stage: usize) {
+        // One reading, and its part of the writing.
+        let saved = self.bytes(value) + self.bytes(value) / self.later_stages(value).max(1);
+        if self.price(value, stage, CHAIN).is_none_or(|price| 2 * price > saved) {
+            return;
+        }
+        let Some(copy) = self.build(value, stage, CHAIN) else { return };
+        let names = HashMap::from([(value, copy)]);
+        self.in_stage(stage)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|k| rename(&mut self.kernels[k], &names));
+    }
+
+    /// Adds the kernels that make a value again; the buffer that they make it in.
+    fn build(&mut self, value: BufferId, stage: usize, chain: usize) -> Option<BufferId> {
+        if let Some(copy) = self.made.get(&(value, stage)) {
+            return Some(*copy);
+        }
+        let maker = self.maker(value)?;
+        let mut kernel = self.kernels[maker].clone();
+        let mut names = HashMap::new();
+        for input in reads(&kernel) {
+            let again = self.input(input, stage, chain).is_some_and(|input| input.again);
+            if again && !names.contains_key(&input) {
+                names.insert(input, self.build(input, stage, chain - 1)?);
+            }
+        }
+        let copy = BufferId(self.buffers.len() as u32);
+        self.buffers.push(self.buffers[value.0 as usize].clone());
+        names.insert(value, copy);
+        rename(&mut kernel, &names);
+        // The network defines these operations once.
+        (kernel.flops, kernel.dense) = (0, 0);
+        kernel.choice = "made again: keeping it for all examples takes more time".to_string();
+        self.kernels.push(kernel);
+        self.tiles.push(true);
+        self.stages.push(stage);
+        self.made.insert((value, stage), copy);
+        Some(copy)
+    }
+
+    /// The bytes of an example that making a value again in a stage reads and writes besides what is read there
+    /// anyway; `None` where it cannot be made again.
+    fn price(&self, value: BufferId, stage: usize, chain: usize) -> Option<usize> {
+        if self.made.contains_key(&(value, stage)) {
+            return Some(0);
+        }
+        let maker = self.maker(value)?;
+        let earlier = self.tiles[maker] && self.stages[maker] < stage;
+        if chain == 0 || !earlier || !is_simple(&self.kernels[maker]) || !self.stands_alone(value) {
+            return None;
+        }
+        reads(&self.kernels[maker]).iter().map(|input| Some(self.input(*input, stage, chain)?.bytes)).sum()
+    }
+
+    /// What reading an operand in a stage takes.
+    fn input(&self, id: BufferId, stage: usize, chain: usize) -> Option<Input> {
+        let buffer = &self.buffers[id.0 as usize];
+        if buffer.level != Level::Each {
+            return Some(Input { bytes: 0, again: false });
+        }
+        if self.in_stage(stage).any(|k| reads(&self.kernels[k]).contains(&id)) {
+            return Some(Input { bytes: 0, again: false });
+        }
+        let kept = buffer.arena != Arena::Tile || self.later_stages(id) > 0;
+        let bytes = self.bytes(id) * if kept { 1 } else { 2 };
+        Some(match self.price(id, stage, chain - 1) {
+            Some(price) if price < bytes => Input { bytes: price, again: true },
+            _ => Input { bytes, again: false },
+        })
+    }
+
+    /// The kernels over tiles of a stage.
+    fn in_stage(&self, stage: usize) -> impl Iterator<Item = usize> {
+        (0..self.kernels.len()).filter(move |k| self.tiles[*k] && self.stages[*k] == stage)
+    }
+
+    /// The one kernel that writes a buffer.
+    fn maker(&self, id: BufferId) -> Option<usize> {
+        let mut writers = (0..self.kernels.len()).filter(|k| writes(&self.kernels[*k]).contains(&id));
+        writers.next().filter(|_| writers.next().is_none())
+    }
+
+    /// In how many stages behind that of its maker a value is read.
+    fn later_stages(&self, id: BufferId) -> usize {
+        let Some(maker) = self.maker(id) else { return 0 };
+        let readers = (0..self.kernels.len()).filter(|k| reads(&self.kernels[*k]).contains(&id));
+        let mut stages: Vec<usize> = readers.map(|k| self.stages[k]).collect();
+        stages.retain(|stage| *stage != self.stages[maker]);
+        stages.sort_unstable();
+        stages.dedup();
+        stages.len()
+    }
+
+    /// Whether nothing but kernels over tiles reads a value: else it is kept in any case.
+    fn only_for_tiles(&self, id: BufferId) -> bool {
+        let reader = |k: &usize| reads(&self.kernels[*k]).contains(&id);
+        let mut readers = (0..self.kernels.len()).filter(reader);
+        let simple = |k: usize| self.tiles[k] && !matches!(self.kernels[k].work, Work::Loop(_));
+        !self.kept.contains(&id) && readers.all(simple)
+    }
+
+    /// Whether a buffer is one value of each example, of which no other buffer is a part.
+    fn stands_alone(&self, id: BufferId) -> bool {
+        let buffer = &self.buffers[id.0 as usize];
+        let parts = self.buffers.iter().any(|other| other.within.is_some_and(|(root, _)| root == id));
+        buffer.level == Level::Each && buffer.arena == Arena::Tile && buffer.within.is_none() && !parts
+    }
+
+    /// Bytes of an example.
+    fn bytes(&self, id: BufferId) -> usize {
+        4 * self.buffers[id.0 as usize].ty.shape.elements()
+    }
+}
+
+/// An operand of a kernel that is made again.
+struct Input {
+    /// Read, and written where it would not be kept otherwise.
+    bytes: usize,
+    /// It is made again itself.
+    again: bool,
+}
+
+/// Whether a kernel makes one value of each example by a few cheap operations.
+fn is_simple(kernel: &PlannedKernel) -> bool {
+    match &kernel.work {
+        Work::Nest(nest) => few_operations(nest),
+        Work::Leaf(LeafCall {
+            routine: Routine::Leaf(leaf), outputs, mode: WriteMode::Overwrite, ..
+        }) => outputs.len() == 1 && is_pool(leaf),
+        Work::Leaf(_) | Work::Gemm(_) | Work::Loop(_) => false,
+    }
+}
+
+fn few_operations(nest: &Nest) -> bool {
+    let costly = |instr: &Instr| matches!(instr, Instr::Apply(scalar, _) if !is_cheap(*scalar));
+    let one = nest.stores.len() == 1 && nest.stores[0].mode == WriteMode::Overwrite;
+    let operations = nest.body.iter().filter(|instr| matches!(instr, Instr::Apply(..))).count();
+    let slots = nest.loads.iter().any(|load| load.sum_slots);
+    one && nest.reduced == 0 && !slots && operations <= OPERATIONS && !nest.body.iter().any(costly)
+}
+
+fn is_pool(leaf: &Leaf) -> bool {
+    match leaf {
+        Leaf::MaxPool(_)
+        | Leaf::MaxPoolInput(_)
+        | Leaf::MaxPoolPick(_)
+        | Leaf::SumPool(_)
+        | Leaf::SumPoolInput(_) => true,
+        Leaf::Conv(_)
+        | Leaf::ConvInput(_)
+        | Leaf::ConvWeight(_)
+        | Leaf::ConvPool { .. }
+        | Leaf::ConvPoolGradient(..)
+        | Leaf::Winograd { .. }
+        | Leaf::ArgMax { .. }
+        | Leaf::ArgSort { .. }
+        | Leaf::CumSum { .. }
+        | Leaf::Gather { .. }
+        | Leaf::ScatterAdd { .. }
+        | Leaf::Random { .. } => false,
+    }
+}
