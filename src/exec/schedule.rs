@@ -1,8 +1,10 @@
 //! A plan's phases as stretches between barriers: what all workers do together, and what is too small for
 //! that and stays with the caller.
 
+use std::collections::HashMap;
+
 use super::kernel::elements;
-use crate::ir::plan::{BufferId, Extent, Phase, Plan, PlannedKernel, Work};
+use crate::ir::plan::{BufferId, Extent, KernelId, Phase, Plan, PlannedKernel, Work};
 
 /// What happens between two barriers.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,18 +47,13 @@ pub fn stretches(plan: &Plan, workers: usize) -> Vec<Stretch> {
             }
             Phase::Once(groups) => {
                 for group in groups {
-                    let sizes =
-                        group.iter().map(|(k, _)| work(plan, &plan.kernels[k.0 as usize], plan.batch));
+                    let size = |k: &KernelId| work(plan, &plan.kernels[k.0 as usize], plan.batch);
                     let gain: u64 = match group.len() {
                         1 if !group[0].1 => 0,
-                        _ => sizes.sum(),
+                        _ => group.iter().map(|(k, _)| size(k)).sum(),
                     };
                     if workers > 1 && gain >= WORTH {
-                        let shares = group.iter().enumerate().map(|(i, (kernel, cut))| {
-                            let kernel = kernel.0 as usize;
-                            if *cut { Share::Cut(kernel) } else { Share::One(kernel, i % workers) }
-                        });
-                        stretches.push(Stretch::Together(shares.collect()));
+                        stretches.push(Stretch::Together(shares(group, workers, size)));
                         continue;
                     }
                     let kernels = group.iter().map(|(kernel, _)| kernel.0 as usize);
@@ -69,6 +66,24 @@ pub fn stretches(plan: &Plan, workers: usize) -> Vec<Stretch> {
         }
     }
     stretches
+}
+
+/// Deals out the kernels that are not cut, large ones first, each to the worker with the least work so far.
+fn shares(group: &[(KernelId, bool)], workers: usize, size: impl Fn(&KernelId) -> u64) -> Vec<Share> {
+    let mut whole: Vec<&KernelId> = group.iter().filter(|(_, cut)| !cut).map(|(k, _)| k).collect();
+    whole.sort_by_key(|k| std::cmp::Reverse(size(k)));
+    let mut work = vec![0; workers];
+    let mut by = HashMap::new();
+    for kernel in whole {
+        let least = (0..workers).min_by_key(|worker| work[*worker]).unwrap_or(0);
+        work[least] += size(kernel).max(1);
+        by.insert(*kernel, least);
+    }
+    let share = |(kernel, _): &(KernelId, bool)| match by.get(kernel) {
+        Some(worker) => Share::One(kernel.0 as usize, *worker),
+        None => Share::Cut(kernel.0 as usize),
+    };
+    group.iter().map(share).collect()
 }
 
 /// Operations or elements moved, for one example or for `examples` of them.

@@ -1,9 +1,9 @@
 //! Values of examples that are made once more in a later phase instead of being kept for it.
 //!
 //! A batch norm cuts a step into phases, each of them over all examples. What one phase makes and a later one reads is
-//! written to memory and read back, and large batches fit no cache. Where a value follows by a few cheap operations
-//! from what the later phase reads anyway, or from something smaller, making it again takes less time. The
-//! bits are the same: it is the same kernel on the same operands.
+//! written to memory and read back, and large batches fit no cache. Where a loop nest makes a value by a few cheap
+//! operations from what the later phase reads anyway, or from something smaller, running it again takes less time. The
+//! bits are the same: it is the same nest on the same operands.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,18 +12,12 @@ use super::merge::{reads, writes};
 use super::schedule;
 use super::updates::rename;
 use crate::ir::Level;
-use crate::ir::kernel::Leaf;
-use crate::ir::plan::{
-    Arena, Buffer, BufferId, Instr, LeafCall, Nest, PlannedKernel, Routine, Work, WriteMode,
-};
+use crate::ir::plan::{Arena, Buffer, BufferId, Instr, Nest, PlannedKernel, Work, WriteMode};
 
 /// Values of fewer bytes for a whole batch stay in a cache between two phases.
 const LARGE: usize = 1 << 20;
 /// Operations for an element that take less time than writing it to memory and reading it back.
 const OPERATIONS: usize = 10;
-/// How many kernels in a row are made again for one value.
-const CHAIN: usize = 3;
-
 /// Adds the kernels that make values again; `kept` are the buffers that are read after the step. Returns for each
 /// kernel the first stage in which it may run.
 pub fn make(
@@ -35,7 +29,7 @@ pub fn make(
     let (tiles, stages) = schedule::stages(&kernels, buffers, &[]);
     let last = stages.iter().copied().max().unwrap_or(0);
     let first = kernels.len();
-    let mut list = List { kernels, tiles, stages, buffers, kept, made: HashMap::new() };
+    let mut list = List { kernels, tiles, stages, buffers, kept, again: HashSet::new() };
     for stage in (1..=last).rev() {
         for value in list.kept_for(stage, batch) {
             list.make_again(value, stage);
@@ -43,8 +37,7 @@ pub fn make(
     }
     let new: Vec<_> = list.kernels.split_off(first).into_iter().zip(list.stages.split_off(first)).collect();
     let mut kernels = list.kernels;
-    let again: HashSet<BufferId> = list.made.keys().map(|(value, _)| *value).collect();
-    drop_unread(&mut kernels, &new, &again);
+    drop_unread(&mut kernels, &new, &list.again);
     in_order(kernels, new)
 }
 
@@ -98,8 +91,8 @@ struct List<'a> {
     buffers: &'a mut Vec<Buffer>,
     /// What is read after the step.
     kept: &'a [BufferId],
-    /// In which buffer a value stands in a stage that makes it again.
-    made: HashMap<(BufferId, usize), BufferId>,
+    /// The values that some stage makes again.
+    again: HashSet<BufferId>,
 }
 
 impl List<'_> {
@@ -120,34 +113,21 @@ impl List<'_> {
     fn make_again(&mut self, value: BufferId, stage: usize) {
         // One reading, and its part of the writing.
         let saved = self.bytes(value) + self.bytes(value) / self.later_stages(value).max(1);
-        if self.price(value, stage, CHAIN).is_none_or(|price| 2 * price > saved) {
+        let Some(maker) = self.maker(value).filter(|k| self.tiles[*k] && is_simple(&self.kernels[*k])) else {
+            return;
+        };
+        let price: usize = reads(&self.kernels[maker]).iter().map(|input| self.price(*input, stage)).sum();
+        if 2 * price > saved || !self.stands_alone(value) {
             return;
         }
-        let Some(copy) = self.build(value, stage, CHAIN) else { return };
+        let copy = BufferId(self.buffers.len() as u32);
+        self.buffers.push(self.buffers[value.0 as usize].clone());
         let names = HashMap::from([(value, copy)]);
         self.in_stage(stage)
             .collect::<Vec<_>>()
             .into_iter()
             .for_each(|k| rename(&mut self.kernels[k], &names));
-    }
-
-    /// Adds the kernels that make a value again; the buffer that they make it in.
-    fn build(&mut self, value: BufferId, stage: usize, chain: usize) -> Option<BufferId> {
-        if let Some(copy) = self.made.get(&(value, stage)) {
-            return Some(*copy);
-        }
-        let maker = self.maker(value)?;
         let mut kernel = self.kernels[maker].clone();
-        let mut names = HashMap::new();
-        for input in reads(&kernel) {
-            let again = self.input(input, stage, chain).is_some_and(|input| input.again);
-            if again && !names.contains_key(&input) {
-                names.insert(input, self.build(input, stage, chain - 1)?);
-            }
-        }
-        let copy = BufferId(self.buffers.len() as u32);
-        self.buffers.push(self.buffers[value.0 as usize].clone());
-        names.insert(value, copy);
         rename(&mut kernel, &names);
         // The network defines these operations once.
         (kernel.flops, kernel.dense) = (0, 0);
@@ -155,39 +135,19 @@ impl List<'_> {
         self.kernels.push(kernel);
         self.tiles.push(true);
         self.stages.push(stage);
-        self.made.insert((value, stage), copy);
-        Some(copy)
+        self.again.insert(value);
     }
 
-    /// The bytes of an example that making a value again in a stage reads and writes besides what is read there
-    /// anyway; `None` where it cannot be made again.
-    fn price(&self, value: BufferId, stage: usize, chain: usize) -> Option<usize> {
-        if self.made.contains_key(&(value, stage)) {
-            return Some(0);
-        }
-        let maker = self.maker(value)?;
-        let earlier = self.tiles[maker] && self.stages[maker] < stage;
-        if chain == 0 || !earlier || !is_simple(&self.kernels[maker]) || !self.stands_alone(value) {
-            return None;
-        }
-        reads(&self.kernels[maker]).iter().map(|input| Some(self.input(*input, stage, chain)?.bytes)).sum()
-    }
-
-    /// What reading an operand in a stage takes.
-    fn input(&self, id: BufferId, stage: usize, chain: usize) -> Option<Input> {
+    /// The bytes of an example that reading an operand in a stage takes: none where it is read there anyway; where it
+    /// would not be kept otherwise, it is also written.
+    fn price(&self, id: BufferId, stage: usize) -> usize {
         let buffer = &self.buffers[id.0 as usize];
-        if buffer.level != Level::Each {
-            return Some(Input { bytes: 0, again: false });
-        }
-        if self.in_stage(stage).any(|k| reads(&self.kernels[k]).contains(&id)) {
-            return Some(Input { bytes: 0, again: false });
+        let each = buffer.level == Level::Each;
+        if !each || self.in_stage(stage).any(|k| reads(&self.kernels[k]).contains(&id)) {
+            return 0;
         }
         let kept = buffer.arena != Arena::Tile || self.later_stages(id) > 0;
-        let bytes = self.bytes(id) * if kept { 1 } else { 2 };
-        Some(match self.price(id, stage, chain - 1) {
-            Some(price) if price < bytes => Input { bytes: price, again: true },
-            _ => Input { bytes, again: false },
-        })
+        self.bytes(id) * if kept { 1 } else { 2 }
     }
 
     /// The kernels over tiles of a stage.
@@ -233,22 +193,11 @@ impl List<'_> {
     }
 }
 
-/// An operand of a kernel that is made again.
-struct Input {
-    /// Read, and written where it would not be kept otherwise.
-    bytes: usize,
-    /// It is made again itself.
-    again: bool,
-}
-
-/// Whether a kernel makes one value of each example by a few cheap operations.
+/// Whether a kernel is a nest that makes one value of each example by a few cheap operations.
 fn is_simple(kernel: &PlannedKernel) -> bool {
     match &kernel.work {
         Work::Nest(nest) => few_operations(nest),
-        Work::Leaf(LeafCall {
-            routine: Routine::Leaf(leaf), outputs, mode: WriteMode::Overwrite, ..
-        }) => outputs.len() == 1 && is_pool(leaf),
-        Work::Leaf(_) | Work::Gemm(_) | Work::Loop(_) => false,
+        Work::Gemm(_) | Work::Leaf(_) | Work::Loop(_) => false,
     }
 }
 
@@ -258,26 +207,4 @@ fn few_operations(nest: &Nest) -> bool {
     let operations = nest.body.iter().filter(|instr| matches!(instr, Instr::Apply(..))).count();
     let slots = nest.loads.iter().any(|load| load.sum_slots);
     one && nest.reduced == 0 && !slots && operations <= OPERATIONS && !nest.body.iter().any(costly)
-}
-
-fn is_pool(leaf: &Leaf) -> bool {
-    match leaf {
-        Leaf::MaxPool(_)
-        | Leaf::MaxPoolInput(_)
-        | Leaf::MaxPoolPick(_)
-        | Leaf::SumPool(_)
-        | Leaf::SumPoolInput(_) => true,
-        Leaf::Conv(_)
-        | Leaf::ConvInput(_)
-        | Leaf::ConvWeight(_)
-        | Leaf::ConvPool { .. }
-        | Leaf::ConvPoolGradient(..)
-        | Leaf::Winograd { .. }
-        | Leaf::ArgMax { .. }
-        | Leaf::ArgSort { .. }
-        | Leaf::CumSum { .. }
-        | Leaf::Gather { .. }
-        | Leaf::ScatterAdd { .. }
-        | Leaf::Random { .. } => false,
-    }
 }
