@@ -137,13 +137,8 @@ impl Kernel {
 /// The worker's range of the outermost loop; `None` if there is nothing left for it.
 fn range(entry: &Entry, frame: &Frame, part: Part) -> Option<(usize, usize)> {
     let Some(range) = entry.range else { return (part.worker == 0).then_some((0, 1)) };
-    let count = frame.count(range.extent);
-    if part.workers == 1 {
-        return Some((0, count));
-    }
-    let share = count.div_ceil(part.workers).next_multiple_of(range.grain);
-    let (from, to) = ((part.worker * share).min(count), ((part.worker + 1) * share).min(count));
-    (from < to).then_some((from, to))
+    let share = part.of(frame.count(range.extent), range.grain);
+    (!share.is_empty()).then_some((share.start, share.end))
 }
 
 /// Elements of a buffer's one value.

@@ -1,5 +1,7 @@
 //! Matrix products: strides and extents of a planned product at one tile.
 
+use std::ops::Range;
+
 use super::places::{Frame, Place};
 use crate::ir::plan::{self, Buffer, Cut, Extent, Gemm, WriteMode};
 use crate::kernels;
@@ -18,7 +20,7 @@ pub struct Product {
     sparse: bool,
 }
 
-/// Which part of a product one worker does.
+/// Which part of a kernel one worker does.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
     /// Which worker.
@@ -28,15 +30,10 @@ pub struct Part {
 }
 
 impl Part {
-    /// The worker's share of `count` things, and where it starts; shares are in units of `grain`.
-    fn of(self, count: &mut usize, grain: usize) -> usize {
-        if self.workers == 1 {
-            return 0;
-        }
+    /// The worker's share of `count` things, in units of `grain`.
+    pub fn of(self, count: usize, grain: usize) -> Range<usize> {
         let share = count.div_ceil(self.workers).next_multiple_of(grain);
-        let [from, to] = [self.worker, self.worker + 1].map(|i| (i * share).min(*count));
-        *count = to - from;
-        from
+        (self.worker * share).min(count)..((self.worker + 1) * share).min(count)
     }
 }
 
@@ -72,16 +69,19 @@ impl Product {
             std::array::from_fn(|i| self.outer.get(i).map_or(1, |(extent, _)| frame.count(*extent)));
         match self.cut {
             Cut::Rows => {
-                let from = part.of(&mut counts[0], ROWS);
-                skip(&mut bases, from, [self.strides[0][0], 0, self.strides[2][0]]);
+                let rows = part.of(counts[0], ROWS);
+                counts[0] = rows.len();
+                skip(&mut bases, rows.start, [self.strides[0][0], 0, self.strides[2][0]]);
             }
             Cut::Columns => {
-                let from = part.of(&mut counts[1], COLUMNS);
-                skip(&mut bases, from, [0, self.strides[1][1], self.strides[2][1]]);
+                let columns = part.of(counts[1], COLUMNS);
+                counts[1] = columns.len();
+                skip(&mut bases, columns.start, [0, self.strides[1][1], self.strides[2][1]]);
             }
             Cut::Outer => {
-                let from = part.of(&mut loops[0], 1);
-                skip(&mut bases, from, self.outer[0].1.map(|step| step as isize));
+                let turns = part.of(loops[0], 1);
+                loops[0] = turns.len();
+                skip(&mut bases, turns.start, self.outer[0].1.map(|step| step as isize));
             }
         }
         let [m, n, k] = counts;

@@ -192,7 +192,7 @@ pub enum Cut {
     Rows,
     /// Some of its columns.
     Columns,
-    /// Some iterations of its first outer loop.
+    /// Some iterations of its first outer loop, each of which makes results of its own.
     Outer,
 }
 

@@ -229,3 +229,22 @@ fn large_values_are_made_again() {
         insta::assert_snapshot!(format!("made_again_batch_{batch}"), show::plan(&plan));
     }
 }
+
+/// Where summed axes do not follow each other in memory, a product has a loop around it that adds: its columns are
+/// dealt out, never the turns of that loop.
+#[test]
+fn a_loop_that_adds_is_not_dealt_out() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[28, 28]));
+    let w = variable(&mut b, 0, &[28, 28, 256]);
+    let y = ops::contract(&mut b, x, w, "i j, j i m -> m");
+    let outputs = vec![("y".to_string(), y)];
+    let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+    let plan = plan(&computation, &[f32(&[28, 28, 256])], &options(64)).unwrap();
+    insta::assert_snapshot!(show::fused(&plan));
+    let products = plan.kernels.iter().filter_map(|kernel| match &kernel.work {
+        nnc::ir::plan::Work::Gemm(gemm) => gemm.cut,
+        _ => None,
+    });
+    assert_eq!(products.collect::<Vec<_>>(), [nnc::ir::plan::Cut::Columns]);
+}

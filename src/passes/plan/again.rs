@@ -18,6 +18,7 @@ use crate::ir::plan::{Arena, Buffer, BufferId, Instr, Nest, PlannedKernel, Work,
 const LARGE: usize = 1 << 20;
 /// Operations for an element that take less time than writing it to memory and reading it back.
 const OPERATIONS: usize = 10;
+
 /// Adds the kernels that make values again; `kept` are the buffers that are read after the step. Returns for each
 /// kernel the first stage in which it may run.
 pub fn make(
@@ -26,11 +27,9 @@ pub fn make(
     kept: &[BufferId],
     batch: usize,
 ) -> (Vec<PlannedKernel>, Vec<usize>) {
-    let (tiles, stages) = schedule::stages(&kernels, buffers, &[]);
-    let last = stages.iter().copied().max().unwrap_or(0);
     let first = kernels.len();
-    let mut list = List { kernels, tiles, stages, buffers, kept, again: HashSet::new() };
-    for stage in (1..=last).rev() {
+    let mut list = List::new(kernels, buffers, kept);
+    for stage in (1..list.by_stage.len()).rev() {
         for value in list.kept_for(stage, batch) {
             list.make_again(value, stage);
         }
@@ -82,59 +81,105 @@ fn in_order(
     ordered
 }
 
-/// The kernels in their order, with what is known of each.
+/// The kernels, the new ones last, with what is known of each.
 struct List<'a> {
     kernels: Vec<PlannedKernel>,
     /// Whether it runs for every tile.
     tiles: Vec<bool>,
     stages: Vec<usize>,
+    /// Those over tiles of each stage.
+    by_stage: Vec<Vec<usize>>,
+    /// Of each buffer the kernels that write it and those that read it.
+    makers: HashMap<BufferId, Vec<usize>>,
+    readers: HashMap<BufferId, Vec<usize>>,
     buffers: &'a mut Vec<Buffer>,
+    /// Buffers of which others are parts.
+    whole: HashSet<BufferId>,
     /// What is read after the step.
     kept: &'a [BufferId],
     /// The values that some stage makes again.
     again: HashSet<BufferId>,
 }
 
-impl List<'_> {
+impl<'a> List<'a> {
+    fn new(kernels: Vec<PlannedKernel>, buffers: &'a mut Vec<Buffer>, kept: &'a [BufferId]) -> List<'a> {
+        let (tiles, stages) = schedule::stages(&kernels, buffers, &[]);
+        let whole = buffers.iter().filter_map(|buffer| Some(buffer.within?.0)).collect();
+        let by_stage = vec![Vec::new(); stages.iter().max().map_or(0, |last| last + 1)];
+        let (makers, readers, again) = (HashMap::new(), HashMap::new(), HashSet::new());
+        let none = Vec::new();
+        let mut list =
+            List { kernels: none, tiles, stages, by_stage, makers, readers, buffers, whole, kept, again };
+        for kernel in kernels {
+            list.note(kernel);
+        }
+        list
+    }
+
+    /// Adds a kernel of which it is known whether it runs for every tile, and its stage.
+    fn note(&mut self, kernel: PlannedKernel) {
+        let k = self.kernels.len();
+        if self.tiles[k] {
+            self.by_stage[self.stages[k]].push(k);
+        }
+        for (of, buffers) in [(&mut self.makers, writes(&kernel)), (&mut self.readers, reads(&kernel))] {
+            buffers.into_iter().for_each(|buffer| of.entry(buffer).or_default().push(k));
+        }
+        self.kernels.push(kernel);
+    }
+
     /// The large values that tiles of this stage read and an earlier one makes, the largest first.
     fn kept_for(&self, stage: usize, batch: usize) -> Vec<BufferId> {
-        let mut kept: Vec<BufferId> = self.in_stage(stage).flat_map(|k| reads(&self.kernels[k])).collect();
-        kept.sort_unstable();
-        kept.dedup();
-        kept.retain(|v| {
-            let earlier = self.maker(*v).is_some_and(|k| self.stages[k] < stage);
-            earlier && self.bytes(*v) * batch >= LARGE && self.only_for_tiles(*v)
-        });
-        kept.sort_by_key(|v| std::cmp::Reverse(self.bytes(*v)));
-        kept
+        let read = self.by_stage[stage].iter().flat_map(|k| reads(&self.kernels[*k]));
+        let large = read.filter(|v| self.bytes(*v) * batch >= LARGE);
+        let mut values: Vec<BufferId> = large.filter(|v| self.can_be_made_again(*v, stage)).collect();
+        values.sort_unstable();
+        values.dedup();
+        values.sort_by_key(|v| std::cmp::Reverse(self.bytes(*v)));
+        values
+    }
+
+    /// Whether a simple nest of an earlier stage makes a value, that is one value of each example and no part of another
+    /// buffer, and nothing but kernels over tiles reads it: else it is kept in any case.
+    fn can_be_made_again(&self, value: BufferId, stage: usize) -> bool {
+        let simple = |k: usize| self.tiles[k] && self.stages[k] < stage && is_simple(&self.kernels[k]);
+        let over_tiles = |k: &usize| self.tiles[*k] && !matches!(self.kernels[*k].work, Work::Loop(_));
+        let buffer = &self.buffers[value.0 as usize];
+        let alone = buffer.within.is_none() && !self.whole.contains(&value) && !self.kept.contains(&value);
+        alone
+            && buffer.level == Level::Each
+            && buffer.arena == Arena::Tile
+            && self.maker(value).is_some_and(simple)
+            && self.readers[&value].iter().all(over_tiles)
     }
 
     /// Makes a value again in a stage, if that saves memory traffic.
     fn make_again(&mut self, value: BufferId, stage: usize) {
+        let Some(maker) = self.maker(value) else { return };
+        let mut kernel = self.kernels[maker].clone();
         // One reading, and its part of the writing.
         let saved = self.bytes(value) + self.bytes(value) / self.later_stages(value).max(1);
-        let Some(maker) = self.maker(value).filter(|k| self.tiles[*k] && is_simple(&self.kernels[*k])) else {
-            return;
-        };
-        let price: usize = reads(&self.kernels[maker]).iter().map(|input| self.price(*input, stage)).sum();
-        if 2 * price > saved || !self.stands_alone(value) {
+        let price: usize = reads(&kernel).iter().map(|input| self.price(*input, stage)).sum();
+        if 2 * price > saved {
             return;
         }
         let copy = BufferId(self.buffers.len() as u32);
         self.buffers.push(self.buffers[value.0 as usize].clone());
         let names = HashMap::from([(value, copy)]);
-        self.in_stage(stage)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|k| rename(&mut self.kernels[k], &names));
-        let mut kernel = self.kernels[maker].clone();
+        let readers = self.readers.remove(&value).unwrap_or_default();
+        let (here, elsewhere): (Vec<usize>, Vec<usize>) =
+            readers.into_iter().partition(|k| self.stages[*k] == stage);
+        for k in &here {
+            rename(&mut self.kernels[*k], &names);
+        }
+        self.readers.extend([(copy, here), (value, elsewhere)]);
         rename(&mut kernel, &names);
         // The network defines these operations once.
         (kernel.flops, kernel.dense) = (0, 0);
         kernel.choice = "made again: keeping it for all examples takes more time".to_string();
-        self.kernels.push(kernel);
         self.tiles.push(true);
         self.stages.push(stage);
+        self.note(kernel);
         self.again.insert(value);
     }
 
@@ -142,49 +187,28 @@ impl List<'_> {
     /// would not be kept otherwise, it is also written.
     fn price(&self, id: BufferId, stage: usize) -> usize {
         let buffer = &self.buffers[id.0 as usize];
-        let each = buffer.level == Level::Each;
-        if !each || self.in_stage(stage).any(|k| reads(&self.kernels[k]).contains(&id)) {
+        let readers = self.readers.get(&id).map_or(&[][..], Vec::as_slice);
+        if buffer.level != Level::Each || readers.iter().any(|k| self.tiles[*k] && self.stages[*k] == stage) {
             return 0;
         }
         let kept = buffer.arena != Arena::Tile || self.later_stages(id) > 0;
         self.bytes(id) * if kept { 1 } else { 2 }
     }
 
-    /// The kernels over tiles of a stage.
-    fn in_stage(&self, stage: usize) -> impl Iterator<Item = usize> {
-        (0..self.kernels.len()).filter(move |k| self.tiles[*k] && self.stages[*k] == stage)
-    }
-
     /// The one kernel that writes a buffer.
     fn maker(&self, id: BufferId) -> Option<usize> {
-        let mut writers = (0..self.kernels.len()).filter(|k| writes(&self.kernels[*k]).contains(&id));
-        writers.next().filter(|_| writers.next().is_none())
+        match self.makers.get(&id)?[..] {
+            [maker] => Some(maker),
+            _ => None,
+        }
     }
 
-    /// In how many stages behind that of its maker a value is read.
+    /// In how many stages other than that of its maker a value is read.
     fn later_stages(&self, id: BufferId) -> usize {
         let Some(maker) = self.maker(id) else { return 0 };
-        let readers = (0..self.kernels.len()).filter(|k| reads(&self.kernels[*k]).contains(&id));
-        let mut stages: Vec<usize> = readers.map(|k| self.stages[k]).collect();
-        stages.retain(|stage| *stage != self.stages[maker]);
-        stages.sort_unstable();
-        stages.dedup();
-        stages.len()
-    }
-
-    /// Whether nothing but kernels over tiles reads a value: else it is kept in any case.
-    fn only_for_tiles(&self, id: BufferId) -> bool {
-        let reader = |k: &usize| reads(&self.kernels[*k]).contains(&id);
-        let mut readers = (0..self.kernels.len()).filter(reader);
-        let simple = |k: usize| self.tiles[k] && !matches!(self.kernels[k].work, Work::Loop(_));
-        !self.kept.contains(&id) && readers.all(simple)
-    }
-
-    /// Whether a buffer is one value of each example, of which no other buffer is a part.
-    fn stands_alone(&self, id: BufferId) -> bool {
-        let buffer = &self.buffers[id.0 as usize];
-        let parts = self.buffers.iter().any(|other| other.within.is_some_and(|(root, _)| root == id));
-        buffer.level == Level::Each && buffer.arena == Arena::Tile && buffer.within.is_none() && !parts
+        let readers = self.readers.get(&id).into_iter().flatten();
+        let stages: HashSet<usize> = readers.map(|k| self.stages[*k]).collect();
+        stages.len() - usize::from(stages.contains(&self.stages[maker]))
     }
 
     /// Bytes of an example.

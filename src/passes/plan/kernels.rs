@@ -422,7 +422,9 @@ impl<'a> Kernels<'a> {
             Some(gemm) => {
                 // Of a row for each example and weights: each worker reads its own part of the weights.
                 let row = self.whole[id.index()] && matches!(gemm.m, Extent::Examples(_));
-                let part = if gemm.outer.is_empty() { Cut::Columns } else { Cut::Outer };
+                let results =
+                    gemm.outer.first().is_some_and(|(_, [.., step_of_result])| *step_of_result != 0);
+                let part = if results { Cut::Outer } else { Cut::Columns };
                 let gemm = if row { Gemm { cut: Some(part), ..gemm } } else { gemm };
                 self.push(Work::Gemm(gemm), vec![id], id, flops * times)
             }
