@@ -1,6 +1,7 @@
 //! What the planner makes of small graphs, as text.
 
 use nnc::ir::computation::{Computation, Update, VariableId};
+use nnc::ir::plan::{Cut, Plan, PlannedKernel, Work};
 use nnc::ir::{Attrs, Builder, NodeId};
 use nnc::ops;
 use nnc::ops::Windows;
@@ -242,9 +243,27 @@ fn a_loop_that_adds_is_not_dealt_out() {
     let computation = Computation { graph: b.graph, outputs, updates: vec![] };
     let plan = plan(&computation, &[f32(&[28, 28, 256])], &options(64)).unwrap();
     insta::assert_snapshot!(show::fused(&plan));
-    let products = plan.kernels.iter().filter_map(|kernel| match &kernel.work {
-        nnc::ir::plan::Work::Gemm(gemm) => gemm.cut,
-        _ => None,
-    });
-    assert_eq!(products.collect::<Vec<_>>(), [nnc::ir::plan::Cut::Columns]);
+    assert_eq!(cuts(&plan), [Some(Cut::Columns)]);
+}
+
+/// A layer with one result and many weights runs over the whole batch as any large one.
+#[test]
+fn one_result_of_many_weights_is_made_for_the_whole_batch() {
+    let mut b = Builder::default();
+    let x = ops::input(&mut b, 0, &f32(&[40_000]));
+    let w = variable(&mut b, 0, &[40_000, 1]);
+    let y = ops::contract(&mut b, x, w, "k, k m -> m");
+    let outputs = vec![("y".to_string(), y)];
+    let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+    let plan = plan(&computation, &[f32(&[40_000, 1])], &options(2)).unwrap();
+    assert_eq!(cuts(&plan), [Some(Cut::Rows)]);
+}
+
+/// How each product is dealt out.
+fn cuts(plan: &Plan) -> Vec<Option<Cut>> {
+    let cut = |kernel: &PlannedKernel| match &kernel.work {
+        Work::Gemm(gemm) => Some(gemm.cut),
+        Work::Nest(_) | Work::Leaf(_) | Work::Loop(_) => None,
+    };
+    plan.kernels.iter().filter_map(cut).collect()
 }

@@ -102,7 +102,7 @@ pub fn gemm(
         b: matrix(b, k.steps[1], n.steps[1]),
         c: matrix(c, m.steps[2], n.steps[2]),
         mode: if sum == Sum::Tile { WriteMode::Slot } else { WriteMode::Overwrite },
-        cut: (sum == Sum::Batch).then_some(Cut::Rows),
+        cut: None,
         sparse: a.zeros,
     };
     let gemm = if gemm.c.column != 1 && gemm.c.row == 1 {
@@ -111,6 +111,17 @@ pub fn gemm(
         gemm
     };
     Some(Gemm { sparse: gemm.sparse && zeros::can_be_left_out(&gemm), ..gemm })
+}
+
+/// How a product over the whole batch is dealt out: where the rows are the examples, so that each worker reads its own
+/// part of the weights.
+pub fn dealt_out(gemm: &Gemm) -> Cut {
+    let results = |(_, [_, _, step]): &(Extent, [i64; 3])| *step != 0;
+    match gemm.m {
+        Extent::Const(_) => Cut::Rows,
+        Extent::Examples(_) if gemm.outer.first().is_some_and(results) => Cut::Outer,
+        Extent::Examples(_) => Cut::Columns,
+    }
 }
 
 fn role(in_a: bool, in_b: bool, in_c: bool) -> Role {

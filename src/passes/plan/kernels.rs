@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::PlanOptions;
 use super::buffers::Buffers;
 use super::conv_pool::Planned;
-use super::gemm::{Operand, Sum, gemm};
+use super::gemm::{Operand, Sum, dealt_out, gemm};
 use super::index::{Affine, IndexMap, linear, through_view};
 use super::lowered::Lowered;
 use super::nest::{NestBuilder, Place, reduced_map};
@@ -14,7 +14,7 @@ use crate::base::Span;
 use crate::ir::computation::VariableId;
 use crate::ir::kernel::{Combine, Contraction, Kernel, Leaf, Scalar, Source};
 use crate::ir::plan::{
-    Access, Arena, BufferId, Cut, Extent, Gemm, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work,
+    Access, Arena, BufferId, Extent, Gemm, HostScalar, LeafCall, Nest, PlannedKernel, Routine, Work,
     WriteMode,
 };
 use crate::ir::{Level, NodeId};
@@ -420,12 +420,8 @@ impl<'a> Kernels<'a> {
         let times = if self.whole[id.index()] { self.batch as u64 } else { 1 };
         match gemm(spec, &extents, [&a, &b, &c], each, sum) {
             Some(gemm) => {
-                // Of a row for each example and weights: each worker reads its own part of the weights.
-                let row = self.whole[id.index()] && matches!(gemm.m, Extent::Examples(_));
-                let results =
-                    gemm.outer.first().is_some_and(|(_, [.., step_of_result])| *step_of_result != 0);
-                let part = if results { Cut::Outer } else { Cut::Columns };
-                let gemm = if row { Gemm { cut: Some(part), ..gemm } } else { gemm };
+                let cut = self.whole[id.index()].then(|| dealt_out(&gemm));
+                let gemm = Gemm { cut, ..gemm };
                 self.push(Work::Gemm(gemm), vec![id], id, flops * times)
             }
             None => self.contract_by_loops(id, spec, &extents, buffer, sum != Sum::None),
