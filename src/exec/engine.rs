@@ -1,8 +1,8 @@
 //! What all workers of a program share, and what each of them does in a step.
 //!
-//! Slots are dealt out by number: worker `w` works off the slots `w`, `w + workers`, .. in order. A slot
-//! belongs to one worker, a sum over slots is taken in their order, and a part of a whole-batch kernel
-//! computes its elements as the whole would: so no bit depends on the number of workers.
+//! Slots are dealt out by number, and who has no more takes those of others. One worker works off a slot from its
+//! first tile to its last, a sum over slots is taken in their order, and a part of a whole-batch kernel computes its
+//! elements as the whole would: so no bit depends on the number of workers, or on how fast they are.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::deal::Deal;
 use super::gate::{Barrier, Gate};
 use super::inputs::{Fill, Region};
 use super::kernel::{Facts, Kernel, Scratch, WHOLE};
@@ -44,6 +45,8 @@ pub struct Engine {
     pub tiles_per_slot: usize,
     pub tile_bytes: usize,
     pub regions: Vec<Region>,
+    /// The slots of each stretch.
+    pub deals: Vec<Deal>,
     pub start: Gate,
     pub barrier: Barrier,
     pub step: UnsafeCell<Option<Step>>,
@@ -74,17 +77,18 @@ impl Engine {
     /// What one worker does in one step: 0 is the caller. A panic of a kernel is kept for the caller, and the
     /// worker still comes to every barrier.
     pub fn work(&self, step: &Step, worker: usize, scratch: &mut Scratch) {
-        let waits = self.stretches.len() + usize::from(self.waits_for_inputs(step));
+        let fills_first = step.fill.is_some() && !self.begins_with_tiles();
+        let waits = self.stretches.len() + usize::from(fills_first);
         let mut passed = 0;
         let done = catch_unwind(AssertUnwindSafe(|| {
-            self.fill(step, worker);
-            if self.waits_for_inputs(step) {
+            if fills_first {
+                (worker..step.facts.slots).step_by(self.workers).for_each(|slot| self.fill(step, slot));
                 passed += 1;
                 self.barrier.wait(self.spins);
             }
-            for stretch in &self.stretches {
+            for at in 0..self.stretches.len() {
                 if !self.failed.load(Ordering::Relaxed) {
-                    self.stretch(stretch, step, worker, scratch);
+                    self.stretch(at, step, worker, scratch);
                 }
                 passed += 1;
                 self.barrier.wait(self.spins);
@@ -106,22 +110,24 @@ impl Engine {
         self.panic.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Writes the inputs, each worker those of its own slots.
-    pub fn fill(&self, step: &Step, worker: usize) {
+    /// Deals out the slots of every stretch, while no worker is in a step.
+    pub fn deal(&self, slots: usize) {
+        self.deals.iter().for_each(|deal| deal.put(slots));
+    }
+
+    /// Writes the inputs of a slot.
+    pub fn fill(&self, step: &Step, slot: usize) {
         let Some(fill) = step.fill else { return };
-        for slot in (worker..step.facts.slots).step_by(self.workers) {
-            for region in &self.regions {
-                // SAFETY: the caller of the step keeps the function alive until the step ends. Slots share no
-                // examples, and a slot belongs to one worker.
-                unsafe { region.fill(step.bases[Arena::Inputs as usize], self.examples(step, slot), &*fill) };
-            }
+        for region in &self.regions {
+            // SAFETY: the caller of the step keeps the function alive until the step ends. Slots share no examples, and
+            // one worker has the slot.
+            unsafe { region.fill(step.bases[Arena::Inputs as usize], self.examples(step, slot), &*fill) };
         }
     }
 
-    /// Whether inputs may be read by another worker than wrote them before the first barrier of the kernels.
-    /// Tiles are read by the worker of their slot.
-    fn waits_for_inputs(&self, step: &Step) -> bool {
-        step.fill.is_some() && !matches!(self.stretches.first(), Some(Stretch::Tiles { parallel: true, .. }))
+    /// Whether all workers begin with tiles: then who takes a slot writes its inputs, and nobody waits for them.
+    fn begins_with_tiles(&self) -> bool {
+        matches!(self.stretches.first(), Some(Stretch::Tiles { parallel: true, .. }))
     }
 
     /// The examples of a slot.
@@ -130,13 +136,18 @@ impl Engine {
         slot * size..((slot + 1) * size).min(step.facts.moment.batch as usize)
     }
 
-    fn stretch(&self, stretch: &Stretch, step: &Step, worker: usize, scratch: &mut Scratch) {
-        match stretch {
+    fn stretch(&self, at: usize, step: &Step, worker: usize, scratch: &mut Scratch) {
+        match &self.stretches[at] {
             Stretch::Tiles { kernels, parallel: true } => {
-                self.tiles(kernels, step, Part { worker, workers: self.workers }, scratch);
+                while let Some(slot) = self.deals[at].take(worker) {
+                    if at == 0 {
+                        self.fill(step, slot);
+                    }
+                    self.slot(kernels, step, slot, worker, scratch);
+                }
             }
             Stretch::Tiles { kernels, parallel: false } if worker == 0 => {
-                self.tiles(kernels, step, WHOLE, scratch);
+                (0..step.facts.slots).for_each(|slot| self.slot(kernels, step, slot, worker, scratch));
             }
             Stretch::Alone(kernels) if worker == 0 => {
                 let frame = self.whole(step);
@@ -174,13 +185,11 @@ impl Engine {
         }
     }
 
-    /// Runs kernels for every tile of this worker's slots.
-    fn tiles(&self, kernels: &[usize], step: &Step, part: Part, scratch: &mut Scratch) {
-        for slot in (part.worker..step.facts.slots).step_by(part.workers) {
-            for frame in self.frames(step, slot, part.worker) {
-                for kernel in kernels {
-                    self.kernels[*kernel].run(&frame, &step.facts, WHOLE, scratch);
-                }
+    /// Runs kernels for every tile of a slot.
+    fn slot(&self, kernels: &[usize], step: &Step, slot: usize, worker: usize, scratch: &mut Scratch) {
+        for frame in self.frames(step, slot, worker) {
+            for kernel in kernels {
+                self.kernels[*kernel].run(&frame, &step.facts, WHOLE, scratch);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Floor 6: running plans. A [`Program`] is the machine code of a plan with its memory and its worker threads;
 //! a [`Store`] holds the variables that programs work on.
 
+mod deal;
 mod engine;
 mod gate;
 mod inputs;

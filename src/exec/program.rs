@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::Store;
+use super::deal::Deal;
 use super::engine::{Cost, Engine, Step};
 use super::gate::{Barrier, Gate};
 use super::inputs::{Fill, Inputs, Region};
@@ -76,9 +77,11 @@ impl Program {
         let (kernels, code) = Kernel::all(&plan, isa)?;
         let whole = Whole::compile(&plan)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let stretches = stretches(&plan, workers);
         let engine = Arc::new(Engine {
             kernels,
-            stretches: stretches(&plan, workers),
+            deals: stretches.iter().map(|_| Deal::new(workers)).collect(),
+            stretches,
             workers,
             spins: if workers <= cores { SPINS } else { 50 },
             tile: plan.tile,
@@ -205,7 +208,7 @@ impl Program {
         let _mode = DenormalsAreZero::start();
         let engine = &*self.engine;
         if let Some(whole) = self.whole.as_ref().filter(|_| self.batch == self.plan.batch) {
-            engine.fill(&step, 0);
+            (0..step.facts.slots).for_each(|slot| engine.fill(&step, slot));
             // SAFETY: arenas and kernels are those of the plan, which has one worker.
             let done = unsafe { whole.run(&engine.kernels, &step, &mut self.scratch) };
             if let Err(panic) = done {
@@ -213,6 +216,7 @@ impl Program {
             }
             return self.end(store);
         }
+        engine.deal(step.facts.slots);
         if engine.workers > 1 {
             // SAFETY: all workers wait at `start`: nobody reads until it is opened below.
             unsafe { *engine.step.get() = Some(step) };
