@@ -1,6 +1,5 @@
-//! The gradients of a convolution: for the input a convolution of the result's gradient with turned weights,
-//! with a stride one for each class of pixels, or, tap by tap, sums into the pixels; for the weights one product
-//! over all windows of some examples.
+//! The gradients of a convolution: for the input a convolution of the result's gradient with turned weights, or a product
+//! for each set of pixels that the same taps read; for the weights one product over all windows of some examples.
 
 use super::conv::{Batch, Conv, Padding, Window, forward_on};
 use super::depthwise;
@@ -58,10 +57,7 @@ pub(super) unsafe fn input_gradient_on(
         let turned = turn_weights(conv, w, mirror.is_some(), &mut weights);
         match mirror {
             Some(mirror) => forward_on(isa, &mirror, examples, g, turned, dx, Epilogue::default(), scratch),
-            None if input_classes::pays(conv) => {
-                input_classes::gradient(isa, conv, examples, g, turned, dx, scratch);
-            }
-            None => scatter_gradient(isa, conv, examples, g, turned, dx, scratch),
+            None => input_classes::gradient(isa, conv, examples, g, turned, dx, scratch),
         }
         scratch.weights = weights;
     }
@@ -105,69 +101,6 @@ unsafe fn turn_weights(conv: &Conv, w: *const f32, flip: bool, to: &mut Buffer) 
         }
     }
     to.as_ptr()
-}
-
-/// Adds, tap by tap, each window's part to the pixel that the tap reads.
-unsafe fn scatter_gradient(
-    isa: Isa,
-    conv: &Conv,
-    examples: usize,
-    g: Batch<*const f32>,
-    turned: *const f32,
-    dx: Batch<*mut f32>,
-    scratch: &mut Scratch,
-) {
-    let w = &conv.window;
-    let (cin, cout) = (conv.group_in(), conv.group_out());
-    let size = group_of(examples, w.input_elements() + conv.output_elements());
-    // SAFETY: `valid` keeps pixels inside of the input; the rest are extents of the operands.
-    unsafe {
-        for first in (0..examples).step_by(size) {
-            let group_end = examples.min(first + size);
-            for example in first..group_end {
-                std::slice::from_raw_parts_mut(dx.start.add(example * dx.stride), w.input_elements())
-                    .fill(0.0);
-            }
-            for tap in 0..w.kernel[0] * w.kernel[1] {
-                pixel_rows(conv, [tap / w.kernel[1], tap % w.kernel[1]], &mut scratch.rows);
-                for (example, group) in (first..group_end).flat_map(|e| (0..conv.groups).map(move |g| (e, g)))
-                {
-                    let p = Product {
-                        m: scratch.rows.len(),
-                        n: cin,
-                        k: cout,
-                        a: g.start.add(example * g.stride + group * cout),
-                        a_step: 1,
-                        b: turned.add(tap * cout * w.channels + group * cin),
-                        b_step: w.channels as isize,
-                        c: dx.start.add(example * dx.stride + group * cin),
-                        taps: &[(0, 0)],
-                        accumulate: true,
-                        epilogue: Epilogue::default(),
-                    };
-                    reduce(Tiles::of(isa), &p, &scratch.rows);
-                }
-            }
-        }
-    }
-}
-
-/// For each window of which a tap lies in the input: the offsets of the window in `g` and of the pixel
-/// in the input.
-fn pixel_rows(conv: &Conv, tap: [usize; 2], rows: &mut Vec<(isize, isize)>) {
-    let w = &conv.window;
-    rows.clear();
-    let (y0, y1) = w.valid(0, tap[0]);
-    let (x0, x1) = w.valid(1, tap[1]);
-    for oy in y0..y1 {
-        let iy = oy * w.stride[0] + tap[0] * w.dilation[0] - w.pad[0];
-        for ox in x0..x1 {
-            let ix = ox * w.stride[1] + tap[1] * w.dilation[1] - w.pad[1];
-            let a = (oy * w.output[1] + ox) * conv.out_channels;
-            let c = (iy * w.input[1] + ix) * w.channels;
-            rows.push((a as isize, c as isize));
-        }
-    }
 }
 
 /// The gradient of the weights, summed over the examples and, if `accumulate`, added to `dw`.

@@ -1,8 +1,10 @@
-//! The gradient of the input of a convolution with a stride: pixels whose rows and columns leave the same rest
-//! when divided by the stride are read by the same taps. For each such class the gradient is a convolution of the
-//! result's gradient, with some of the weights and a stride of 1.
+//! The gradient of the input of a convolution by sets of pixels that the same taps read: their rows and columns leave
+//! the same rest when divided by the stride, and near the edges some taps do not reach them. For each set the gradient
+//! is a product of the windows' gradients with some of the weights.
 
-use super::conv::{Batch, Conv, Padding, Window};
+use std::ops::Range;
+
+use super::conv::{Batch, Conv, Window};
 use super::conv_gradient::group_of;
 use super::gemm::{Epilogue, Product};
 use super::isa::Isa;
@@ -37,28 +39,50 @@ impl<'a> Class<'a> {
         let reads = move |tap: &usize| shift(*tap).rem_euclid(stride) == 0;
         (0..window.kernel[d]).filter(reads).map(move |tap| (tap, shift(tap).div_euclid(stride)))
     }
-}
 
-/// How many windows before the first and behind the last all classes of dimension `d` ask for.
-fn beyond(window: &Window, d: usize) -> (usize, usize) {
-    let (mut before, mut after) = (0, 0);
-    for class in Class::all(window, d) {
-        for (_, shift) in class.taps() {
-            before = before.max(-shift);
-            after = after.max(class.pixels() as isize + shift - window.output[d] as isize);
-        }
+    /// Its pixels for which there is a window that stands so many behind them.
+    fn reached(self, shift: isize) -> Range<usize> {
+        let end = (self.window.output[self.d] as isize - shift).max(0) as usize;
+        (-shift).max(0) as usize..end.min(self.pixels())
     }
-    (before as usize, after as usize)
+
+    /// The first pixel after `start` that not the same taps read.
+    fn same_taps(self, start: usize) -> usize {
+        let edges = self.taps().flat_map(|(_, shift)| {
+            let Range { start, end } = self.reached(shift);
+            [start, end]
+        });
+        edges.filter(|edge| *edge > start).min().unwrap_or(self.pixels()).min(self.pixels())
+    }
 }
 
-/// Whether this needs no more products than there are, or hardly more: windows that are not there count as zeros.
-pub(super) fn pays(conv: &Conv) -> bool {
-    let w = &conv.window;
-    let strided = w.stride[0] > 1 || w.stride[1] > 1;
-    let products = |d: usize| Class::all(w, d).map(|c| c.pixels() * c.taps().count()).sum::<usize>();
-    // The other way reads and writes each pixel once more for each tap.
-    let (cout, moved) = (conv.group_out(), 4);
-    strided && products(0) * products(1) * cout <= w.windows() * w.kernel[0] * w.kernel[1] * (cout + moved)
+/// Neighbours in a class that the same taps read.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    class: Class<'a>,
+    /// The numbers of its pixels within the class.
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Span<'a> {
+    /// The spans of dimension `d`.
+    fn all(window: &'a Window, d: usize) -> impl Iterator<Item = Span<'a>> {
+        Class::all(window, d).flat_map(|class| {
+            let mut start = 0;
+            std::iter::from_fn(move || {
+                let end = class.same_taps(start);
+                let span = Span { class, start, end };
+                start = end;
+                (span.start < span.end).then_some(span)
+            })
+        })
+    }
+
+    /// Each tap that reads its pixels, and how far the windows' numbers are above the pixels'.
+    fn taps(self) -> impl Iterator<Item = (usize, isize)> {
+        self.class.taps().filter(move |(_, shift)| self.class.reached(*shift).contains(&self.start))
+    }
 }
 
 /// The gradient, with weights as `[kh, kw, out_channels / groups, channels]`.
@@ -76,89 +100,73 @@ pub(super) unsafe fn gradient(
     scratch: &mut Scratch,
 ) {
     let w = &conv.window;
-    let ((top, bottom), (left, right)) = (beyond(w, 0), beyond(w, 1));
-    let padding = Padding {
-        extents: [top + w.output[0] + bottom, left + w.output[1] + right],
-        copies: top + bottom + left + right > 0,
-    };
-    let of_g = Window { input: w.output, channels: conv.out_channels, pad: [top, left], ..*w };
-    let floats = padding.elements(conv.out_channels);
-    let size = group_of(examples, floats + w.input_elements());
-    let padded = padding.copies.then(|| scratch.image.take(size * floats).as_mut_ptr());
-    let untouched = (0..2).any(|d| Class::all(w, d).any(|class| class.taps().next().is_none()));
-    // SAFETY: windows that the taps ask for stand in the padded image, pixels in the input.
+    let size = group_of(examples, conv.output_elements() + w.input_elements());
+    // SAFETY: windows and pixels are those of the operands.
     unsafe {
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
-            let images = Batch { start: g.start.add(first * g.stride), stride: g.stride };
-            let images = padding.group(&of_g, images, count, padded);
-            if untouched {
-                for example in first..first + count {
-                    dx.start.add(example * dx.stride).write_bytes(0, w.input_elements());
-                }
-            }
             for (down, across) in
-                Class::all(w, 0).flat_map(|down| Class::all(w, 1).map(move |across| (down, across)))
+                Span::all(w, 0).flat_map(|down| Span::all(w, 1).map(move |across| (down, across)))
             {
-                pixel_rows(conv, &padding, [top, left], [down, across], &mut scratch.rows);
+                pixels(conv, [down, across], [count, g.stride, dx.stride], &mut scratch.rows);
+                taps(conv, [down, across], &mut scratch.taps);
                 for group in 0..conv.groups {
-                    taps(conv, &padding, group, [down, across], &mut scratch.taps);
-                    for i in 0..count {
-                        let p = Product {
-                            m: scratch.rows.len(),
-                            n: conv.group_in(),
-                            k: conv.group_out(),
-                            a: images.start.add(i * images.stride),
-                            a_step: 1,
-                            b: turned.add(group * conv.group_in()),
-                            b_step: w.channels as isize,
-                            c: dx.start.add((first + i) * dx.stride + group * conv.group_in()),
-                            taps: &scratch.taps,
-                            accumulate: false,
-                            epilogue: Epilogue::default(),
-                        };
-                        reduce(Tiles::of(isa), &p, &scratch.rows);
+                    let p = Product {
+                        m: scratch.rows.len(),
+                        n: conv.group_in(),
+                        k: conv.group_out(),
+                        a: g.start.add(first * g.stride).wrapping_add(group * conv.group_out()),
+                        a_step: 1,
+                        b: turned.add(group * conv.group_in()),
+                        b_step: w.channels as isize,
+                        c: dx.start.add(first * dx.stride + group * conv.group_in()),
+                        taps: &scratch.taps,
+                        accumulate: false,
+                        epilogue: Epilogue::default(),
+                    };
+                    if scratch.taps.is_empty() {
+                        for (_, pixel) in &scratch.rows {
+                            p.c.offset(*pixel).write_bytes(0, p.n);
+                        }
                     }
+                    reduce(Tiles::of(isa), &p, &scratch.rows);
                 }
             }
         }
     }
 }
 
-/// For each pixel of a class the offset of the window with its number, and that of the pixel.
-fn pixel_rows(
+/// For each pixel of some examples the offset of the window with its number, and that of the pixel.
+fn pixels(
     conv: &Conv,
-    padding: &Padding,
-    [top, left]: [usize; 2],
-    [down, across]: [Class; 2],
+    [down, across]: [Span; 2],
+    [examples, g_stride, dx_stride]: [usize; 3],
     rows: &mut Vec<(isize, isize)>,
 ) {
     let w = &conv.window;
     rows.clear();
-    for y in 0..down.pixels() {
-        for x in 0..across.pixels() {
-            let a = ((y + top) * padding.extents[1] + x + left) * conv.out_channels;
-            let pixel = (down.first + y * w.stride[0]) * w.input[1] + across.first + x * w.stride[1];
-            rows.push((a as isize, (pixel * w.channels) as isize));
+    for example in 0..examples {
+        for y in down.start..down.end {
+            for x in across.start..across.end {
+                let window = (y * w.output[1] + x) * conv.out_channels;
+                let [row, column] =
+                    [(down, y), (across, x)].map(|(s, i)| s.class.first + i * w.stride[s.class.d]);
+                let pixel = (row * w.input[1] + column) * w.channels;
+                rows.push(((example * g_stride + window) as isize, (example * dx_stride + pixel) as isize));
+            }
         }
     }
 }
 
-/// The offsets of the windows of a class's taps from there, and of their weights.
-fn taps(
-    conv: &Conv,
-    padding: &Padding,
-    group: usize,
-    [down, across]: [Class; 2],
-    taps: &mut Vec<(isize, isize)>,
-) {
+/// The offsets of the windows of the taps from there, and of their weights.
+fn taps(conv: &Conv, [down, across]: [Span; 2], taps: &mut Vec<(isize, isize)>) {
     let w = &conv.window;
     taps.clear();
     for (ky, y) in down.taps() {
         for (kx, x) in across.taps() {
-            let a = (y * padding.extents[1] as isize + x) * conv.out_channels as isize;
+            let a = (y * w.output[1] as isize + x) * conv.out_channels as isize;
             let b = (ky * w.kernel[1] + kx) * conv.group_out() * w.channels;
-            taps.push((a + (group * conv.group_out()) as isize, b as isize));
+            taps.push((a, b as isize));
         }
     }
 }
