@@ -6,7 +6,7 @@ use super::places::{Frame, Place};
 use crate::ir::Level;
 use crate::ir::kernel::{Distribution, Leaf};
 use crate::ir::plan::{Buffer, BufferId, LeafCall, Routine, WriteMode};
-use crate::kernels::conv::{self, Batch};
+use crate::kernels::conv::{self, Batch, Epilogue};
 use crate::kernels::isa::Isa;
 use crate::kernels::random::Generator;
 use crate::kernels::{conv_pool, pool, rows, winograd, winograd_plain};
@@ -40,6 +40,7 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
         Routine::ConvPoolForward { .. } => (3, [2, 2]),
         Routine::ConvPoolInputGradient(_) => (3, [1, 1]),
         Routine::ConvPoolWeightGradient(_) => (3, [1, 2]),
+        Routine::BiasedConv { .. } => (3, [1, 1]),
         Routine::Winograd(_) => (2, [1, 1]),
         Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => (1, [1, 1]),
     }
@@ -112,7 +113,7 @@ impl LeafWork {
                 | Leaf::ScatterAdd { .. }
                 | Leaf::Random { .. } => false,
             },
-            Routine::ConvPoolForward { .. } => shared(1) && shared(2),
+            Routine::ConvPoolForward { .. } | Routine::BiasedConv { .. } => shared(1) && shared(2),
             Routine::ConvPoolInputGradient(_) => shared(2),
             Routine::Winograd(_) => shared(1),
             Routine::ConvPoolWeightGradient(_) => self.slot,
@@ -157,9 +158,16 @@ impl LeafWork {
                     let (dw, scratch) = (output(0).start, &mut scratch.kernels);
                     conv_pool::weight_gradient(spec, count, x, g, taps, dw, bias, adds, scratch);
                 }
+                Routine::BiasedConv { conv, winograd, relu } => {
+                    let forward = if *winograd { winograd_plain::forward } else { conv::forward };
+                    let epilogue = Epilogue { bias: Some(input(2).start), relu: *relu };
+                    let (x, w, scratch) = (input(0), input(1).start, &mut scratch.kernels);
+                    forward(conv, count, x, w, output(0), epilogue, scratch);
+                }
                 Routine::Winograd(conv) => {
-                    let (x, weights) = (input(0), input(1).start);
-                    winograd_plain::forward(conv, count, x, weights, output(0), &mut scratch.kernels);
+                    let (x, weights, none) = (input(0), input(1).start, Epilogue::default());
+                    let scratch = &mut scratch.kernels;
+                    winograd_plain::forward(conv, count, x, weights, output(0), none, scratch);
                 }
                 Routine::WinogradWeights { conv, turned } => {
                     let (w, to) = (input(0).start, output(0).start);
@@ -193,7 +201,10 @@ impl LeafWork {
         // SAFETY: the caller vouches for the operands.
         unsafe {
             match leaf {
-                Leaf::Conv(c) => conv::forward(c, count, input(0), input(1).start, output, scratch),
+                Leaf::Conv(c) => {
+                    let none = Epilogue::default();
+                    conv::forward(c, count, input(0), input(1).start, output, none, scratch);
+                }
                 Leaf::ConvInput(c) => {
                     conv::input_gradient(c, count, input(0), input(1).start, output, scratch);
                 }

@@ -226,6 +226,16 @@ pub enum Routine {
     ConvPoolInputGradient(ConvPool),
     /// `(x, g, taps) -> (dw, dbias)`
     ConvPoolWeightGradient(ConvPool),
+    /// `(x, weights, bias) -> y`: a convolution with a bias, and ReLU or not. The weights are as they are, or in Winograd's
+    /// form where that is on.
+    BiasedConv {
+        /// The convolution.
+        conv: Conv,
+        /// In Winograd's form.
+        winograd: bool,
+        /// Results below 0 become 0.
+        relu: bool,
+    },
     /// `(x, weights) -> y`: a convolution with weights in Winograd's form.
     Winograd(Conv),
     /// `w -> weights` in Winograd's form.

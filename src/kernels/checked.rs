@@ -30,7 +30,7 @@ pub(super) fn writes(batch: Batch<&mut [f32]>, examples: usize, elements: usize)
     Batch { start: batch.start.as_mut_ptr(), stride: batch.stride }
 }
 
-/// [`conv::forward`]
+/// [`conv::forward`] alone.
 pub fn conv_forward(
     isa: Isa,
     conv: &Conv,
@@ -43,7 +43,7 @@ pub fn conv_forward(
     conv_forward_with(isa, conv, examples, x, w, y, None, false, scratch);
 }
 
-/// [`conv::forward_with`]
+/// [`conv::forward`], with a bias and ReLU or without.
 #[allow(clippy::too_many_arguments)]
 pub fn conv_forward_with(
     isa: Isa,
@@ -66,7 +66,7 @@ pub fn conv_forward_with(
     unsafe { conv::forward_on(isa, conv, examples, x, w.as_ptr(), y, epilogue, scratch) }
 }
 
-/// [`winograd_plain::forward`], with the weights as they are.
+/// [`winograd_plain::forward`], from the weights as they are.
 #[allow(clippy::too_many_arguments)]
 pub fn conv_forward_in_winograd(
     isa: Isa,
@@ -76,17 +76,21 @@ pub fn conv_forward_in_winograd(
     x: Batch<&[f32]>,
     w: &[f32],
     y: Batch<&mut [f32]>,
+    bias: Option<&[f32]>,
+    relu: bool,
     scratch: &mut Scratch,
 ) {
     check_conv(conv);
     assert!(winograd::has_form(conv) && w.len() >= conv.weight_elements());
+    assert!(bias.is_none_or(|bias| bias.len() >= conv.out_channels));
+    let epilogue = conv::Epilogue { bias: bias.map(<[f32]>::as_ptr), relu };
     let x = reads(x, examples, conv.window.input_elements());
     let y = writes(y, examples, conv.output_elements());
     let mut weights = vec![0.0; winograd::weights_elements(conv)];
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe {
         winograd::prepare_weights_on(isa, conv, turned, w.as_ptr(), weights.as_mut_ptr(), scratch);
-        winograd_plain::forward_on(isa, conv, examples, x, weights.as_ptr(), y, scratch);
+        winograd_plain::forward_on(isa, conv, examples, x, weights.as_ptr(), y, epilogue, scratch);
     }
 }
 

@@ -191,28 +191,13 @@ impl Padding {
     }
 }
 
-/// `y = conv(x, w)` for each example.
+/// `y = conv(x, w)` for each example, with something done to each element at the end; a bias has a number per output
+/// channel.
 ///
 /// # Safety
-/// `x` and `y` hold `examples` examples at their strides, `w` the weights; `y` overlaps neither, and its
+/// `x` and `y` hold `examples` examples at their strides, `w` the weights; `y` overlaps neither, nor the bias, and its
 /// examples do not overlap each other.
 pub unsafe fn forward(
-    conv: &Conv,
-    examples: usize,
-    x: Batch<*const f32>,
-    w: *const f32,
-    y: Batch<*mut f32>,
-    scratch: &mut Scratch,
-) {
-    // SAFETY: the same contract.
-    unsafe { forward_with(conv, examples, x, w, y, Epilogue::default(), scratch) }
-}
-
-/// [`forward`] with something done to each element at the end; the bias has a number per output channel.
-///
-/// # Safety
-/// As for [`forward`]; the bias is readable, and `y` does not overlap it.
-pub unsafe fn forward_with(
     conv: &Conv,
     examples: usize,
     x: Batch<*const f32>,
@@ -226,7 +211,7 @@ pub unsafe fn forward_with(
 }
 
 /// # Safety
-/// As for [`forward_with`].
+/// As for [`forward`].
 #[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn forward_on(
     isa: Isa,

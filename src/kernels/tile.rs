@@ -24,6 +24,20 @@ impl Epilogue {
         Epilogue { bias: self.bias.map(|bias| bias.wrapping_add(first)), ..self }
     }
 
+    /// Done to a vector of sums, with the bias of their columns if there is one.
+    ///
+    /// # Safety
+    /// The processor has V's features.
+    #[inline(always)]
+    pub(super) unsafe fn apply<V: Vector>(&self, sum: V, bias: V) -> V {
+        // SAFETY: the caller vouches for the features.
+        unsafe {
+            let sum = if self.bias.is_some() { sum.add(bias) } else { sum };
+            let zero = V::zero();
+            if self.relu { V::select(zero.greater(sum), zero, sum) } else { sum }
+        }
+    }
+
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
         self.bias.is_none() && !self.relu
@@ -205,15 +219,9 @@ unsafe fn finish_even<V: Vector, const MR: usize, const FULL: bool>(t: &Tile, su
     // SAFETY: the caller's contract.
     unsafe {
         let bias = t.epilogue.bias.map(|p| if FULL { V::load(p) } else { V::load_masked(p, mask) });
+        let bias = bias.unwrap_or(V::zero());
         for i in 0..MR {
-            let mut sum = sums[i];
-            if let Some(bias) = bias {
-                sum = sum.add(bias);
-            }
-            if t.epilogue.relu {
-                let zero = V::zero();
-                sum = V::select(zero.greater(sum), zero, sum);
-            }
+            let sum = t.epilogue.apply(sums[i], bias);
             let c = t.c.offset(t.c_rows[i]);
             if FULL { sum.store(c) } else { sum.store_masked(c, mask) }
         }

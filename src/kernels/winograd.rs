@@ -162,6 +162,8 @@ pub(super) enum Results<'a> {
         extents: &'a [[u8; 2]],
         /// Floats of a row of results.
         row: usize,
+        /// What is done to each.
+        epilogue: Epilogue,
     },
 }
 
@@ -215,6 +217,9 @@ unsafe fn leave<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(t: &T
         unsafe {
             let bias = match t.results {
                 Results::Pooled { bias, .. } if !bias.is_null() => load_some(bias.add(first), n),
+                Results::Plain { epilogue: Epilogue { bias: Some(bias), .. }, .. } => {
+                    load_some(bias.add(first), n)
+                }
                 Results::Pooled { .. } | Results::Plain { .. } => V::zero(),
             };
             for (i, (_, to)) in t.tiles.iter().enumerate() {
@@ -238,12 +243,13 @@ unsafe fn leave<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(t: &T
                         store_some(y, t.y.offset(*to).add(first), n);
                         tap.store_bytes(which.offset(*to).add(first), n);
                     }
-                    Results::Plain { extents, row } => {
+                    Results::Plain { extents, row, epilogue } => {
+                        let finish = |x: V| epilogue.apply(x, bias);
                         for y in 0..usize::from(extents[i][0]) {
                             let to = t.y.offset(*to).add(y * row + first);
-                            store_some(left[y], to, n);
+                            store_some(finish(left[y]), to, n);
                             if extents[i][1] > 1 {
-                                store_some(right[y], to.add(t.channels), n);
+                                store_some(finish(right[y]), to.add(t.channels), n);
                             }
                         }
                     }

@@ -1,7 +1,7 @@
 //! Winograd's form for convolutions whose results are all wanted, and for the gradient of the input of such a
 //! convolution, which is one as well (with weights turned round).
 
-use super::conv::{Batch, Conv, Padding};
+use super::conv::{Batch, Conv, Epilogue, Padding};
 use super::conv_gradient::mirrored;
 use super::isa::Isa;
 use super::scratch::Scratch;
@@ -22,7 +22,8 @@ pub fn of_input_gradient(conv: &Conv) -> Option<Conv> {
     mirrored(conv).filter(has_form)
 }
 
-/// `y = conv(x, w)` for each example, with weights from [`super::winograd::prepare_weights`].
+/// `y = conv(x, w)` for each example, with weights from [`super::winograd::prepare_weights`] and something done to each
+/// element at the end; a bias has a number per output channel.
 ///
 /// # Safety
 /// The convolution has the form. `x` and `y` hold `examples` examples at their strides; `y` overlaps nothing, nor do its examples.
@@ -32,14 +33,16 @@ pub unsafe fn forward(
     x: Batch<*const f32>,
     weights: *const f32,
     y: Batch<*mut f32>,
+    epilogue: Epilogue,
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
-    unsafe { forward_on(Isa::current(), conv, examples, x, weights, y, scratch) }
+    unsafe { forward_on(Isa::current(), conv, examples, x, weights, y, epilogue, scratch) }
 }
 
 /// # Safety
 /// As for [`forward`].
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn forward_on(
     isa: Isa,
     conv: &Conv,
@@ -47,6 +50,7 @@ pub(super) unsafe fn forward_on(
     x: Batch<*const f32>,
     weights: *const f32,
     y: Batch<*mut f32>,
+    epilogue: Epilogue,
     scratch: &mut Scratch,
 ) {
     // Of whole tiles.
@@ -77,7 +81,8 @@ pub(super) unsafe fn forward_on(
             let row = padding.extents[1] * conv.window.channels;
             let to = y.start.add(first * y.stride);
             for (tiles, extents) in tiles.chunks(GROUP).zip(extents.chunks(GROUP)) {
-                let results = Results::Plain { extents, row: conv.window.output[1] * conv.out_channels };
+                let row_of_results = conv.window.output[1] * conv.out_channels;
+                let results = Results::Plain { extents, row: row_of_results, epilogue };
                 compute(isa, conv, tiles, (images.start, row), weights, to, results, &mut scratch.patches);
             }
         }

@@ -248,7 +248,18 @@ fn convolution_winograd(bencher: Bencher, name: &str) {
     let operations = 2 * EXAMPLES * tiles * winograd::weights_elements(&o.conv);
     bencher.counter(ItemsCount::new(operations)).bench_local(|| {
         let (x, y) = (batch(&o.x[..], sx), batch(&mut o.y[..], sy));
-        conv_forward_in_winograd(Isa::current(), &o.conv, false, EXAMPLES, x, &o.w, y, &mut o.scratch);
+        conv_forward_in_winograd(
+            Isa::current(),
+            &o.conv,
+            false,
+            EXAMPLES,
+            x,
+            &o.w,
+            y,
+            None,
+            false,
+            &mut o.scratch,
+        );
     });
 }
 

@@ -14,7 +14,7 @@ use super::harness::{Lcg, Sample};
 use super::random::{Kind, draw};
 
 /// The types of all variables: one that no node reads is a scalar.
-fn variable_types(c: &Computation, sample: &Sample) -> Vec<Type> {
+pub fn variable_types(c: &Computation, sample: &Sample) -> Vec<Type> {
     let mut types: Vec<Type> = sample.variables.iter().map(|value| Type::f32(value.shape.clone())).collect();
     for (id, node) in c.graph.iter() {
         if let Some(Kernel::Source(Source::Variable(variable))) = c.graph.kernel(id) {

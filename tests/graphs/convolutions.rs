@@ -1,15 +1,17 @@
 //! Random convolutional networks: convolutions, pools, biases and activations in all orders, with the gradients
 //! of everything, through the interpreter and compiled code. At least a sixth of the networks have a part that
 //! the pass `conv-pool` joins, and as many rows or columns that nothing reads (`region`). A fifth is normalized over
-//! the batch.
+//! the batch; in a twelfth a convolution adds its bias without a pool.
 
 use nnc::ir::computation::VariableId;
+use nnc::ir::plan::{LeafCall, PlannedKernel, Routine, Work};
 use nnc::ir::{Builder, Computation, NodeId};
 use nnc::ops::{self, Windows};
+use nnc::passes::plan::{PlanOptions, plan};
 use nnc::passes::{self, autodiff::gradients};
 use nnc::ty::{Shape, Type};
 
-use super::compiled::{Way, assert_near, interpreted, moved, run_compiled};
+use super::compiled::{Way, assert_near, interpreted, moved, run_compiled, variable_types};
 use super::harness::{Lcg, Sample, assert_same};
 
 /// A network under construction.
@@ -190,7 +192,7 @@ fn compiled_networks_agree_with_the_interpreter() {
 
 #[test]
 fn passes_keep_the_values_of_networks_and_join_many() {
-    let (mut joined, mut clipped, mut smaller, mut sooner) = (0, 0, 0, 0);
+    let (mut joined, mut clipped, mut biased, mut smaller, mut sooner) = (0, 0, 0, 0, 0);
     for seed in 0..NETWORKS {
         let before = Network::draw(seed);
         let sample = Sample::draw(&before.graph, batch(seed), seed);
@@ -204,6 +206,12 @@ fn passes_keep_the_values_of_networks_and_join_many() {
         let forward = || after.graph.iter().filter(|(_, node)| node.op.name == "conv_pool2d");
         joined += u64::from(forward().next().is_some());
         clipped += u64::from(forward().any(|(_, node)| node.attrs.get_bool("relu")));
+        let options = PlanOptions { batch: batch(seed), tile: None, fuse: true };
+        let plan = plan(&after, &variable_types(&after, &sample), &options).expect("a plan");
+        let adds_bias = |kernel: &PlannedKernel| {
+            matches!(&kernel.work, Work::Leaf(LeafCall { routine: Routine::BiasedConv { .. }, .. }))
+        };
+        biased += u64::from(plan.kernels.iter().any(adds_bias));
     }
     assert!(smaller > NETWORKS / 6, "only {smaller} of {NETWORKS} networks have rows that nothing reads");
     assert!(
@@ -211,6 +219,7 @@ fn passes_keep_the_values_of_networks_and_join_many() {
         "only {sooner} of {NETWORKS} networks wait for fewer sums over the batch"
     );
     assert!(joined > NETWORKS / 6, "only {joined} of {NETWORKS} networks have a joined convolution");
+    assert!(biased > NETWORKS / 12, "only {biased} of {NETWORKS} networks have one that adds its bias");
     assert!(clipped > NETWORKS / 12, "only {clipped} of {NETWORKS} networks have one with a ReLU");
 }
 

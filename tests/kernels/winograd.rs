@@ -171,7 +171,7 @@ fn check_plain(conv: &Conv, examples: usize, scratch: &mut Scratch) {
             let mut y = vec![CANARY; examples * (ny + GAP)];
             let xs = Batch { start: &x[..], stride: nx + GAP };
             let to = Batch { start: &mut y[..], stride: ny + GAP };
-            conv_forward_in_winograd(isa, conv, turned, examples, xs, w, to, scratch);
+            conv_forward_in_winograd(isa, conv, turned, examples, xs, w, to, None, false, scratch);
             for e in 0..examples {
                 let expected = direct(conv, &x[e * (nx + GAP)..][..nx], &straight, &vec![0.0; cout]);
                 let (y, gap) = y[e * (ny + GAP)..][..ny + GAP].split_at(ny);
@@ -182,6 +182,17 @@ fn check_plain(conv: &Conv, examples: usize, scratch: &mut Scratch) {
             }
             let first = first.get_or_insert_with(|| y.clone());
             assert!(*first == y, "bits differ on {isa:?}, turned {turned}: {conv:?}");
+            // Bias and ReLU in the same pass give the bits of the steps one by one.
+            let bias = numbers(cout, 3);
+            let mut fused = vec![CANARY; examples * (ny + GAP)];
+            let to = Batch { start: &mut fused[..], stride: ny + GAP };
+            conv_forward_in_winograd(isa, conv, turned, examples, xs, w, to, Some(&bias), true, scratch);
+            for (i, (fused, y)) in fused.iter().zip(&y).enumerate() {
+                let sum = y + bias[i % (ny + GAP) % cout];
+                let expected = if sum < 0.0 { 0.0 } else { sum };
+                let expected = if i % (ny + GAP) < ny { expected } else { CANARY };
+                assert_eq!(fused.to_bits(), expected.to_bits(), "{conv:?}");
+            }
         }
     }
 }

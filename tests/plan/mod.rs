@@ -1,8 +1,9 @@
 //! What the planner makes of small graphs, as text.
 
 use nnc::ir::computation::{Computation, Update, VariableId};
-use nnc::ir::plan::{Cut, Plan, PlannedKernel, Work};
+use nnc::ir::plan::{Cut, Plan, PlannedKernel, Routine, Work};
 use nnc::ir::{Attrs, Builder, NodeId};
+use nnc::kernels::conv::{Conv, Window};
 use nnc::ops;
 use nnc::ops::Windows;
 use nnc::passes::plan::{PlanOptions, plan, show};
@@ -257,6 +258,59 @@ fn one_result_of_many_weights_is_made_for_the_whole_batch() {
     let computation = Computation { graph: b.graph, outputs, updates: vec![] };
     let plan = plan(&computation, &[f32(&[40_000, 1])], &options(2)).unwrap();
     assert_eq!(cuts(&plan), [Some(Cut::Rows)]);
+}
+
+/// A convolution adds its bias and takes ReLU itself, in Winograd's form too, but only where nobody reads what was before.
+#[test]
+fn a_convolution_adds_its_bias() {
+    let made = |relu: bool, winograd: bool, read_before: bool| {
+        let mut b = Builder::default();
+        let x = ops::input(&mut b, 0, &f32(&[10, 10, 32]));
+        let w = variable(&mut b, 0, &[3, 3, 32, 32]);
+        let bias = variable(&mut b, 1, &[32]);
+        let window = Window {
+            input: [10; 2],
+            channels: 32,
+            output: [8; 2],
+            kernel: [3; 2],
+            stride: [1; 2],
+            dilation: [1; 2],
+            pad: [0; 2],
+        };
+        let y = match winograd {
+            true => ops::winograd2d::winograd2d(
+                &mut b,
+                [x, w],
+                &Conv { window, out_channels: 32, groups: 1 },
+                false,
+            ),
+            false => ops::conv2d(&mut b, x, w, &Windows::default(), 1),
+        };
+        let wide = ops::broadcast_like(&mut b, bias, y);
+        let sum = ops::add(&mut b, y, wide);
+        let zero = ops::zeros_like(&mut b, sum);
+        let result = if relu { ops::maximum(&mut b, sum, zero) } else { sum };
+        let mut outputs = vec![("result".to_string(), result)];
+        if read_before {
+            outputs.push(("before".to_string(), ops::sum(&mut b, y, &[0, 1])));
+        }
+        let computation = Computation { graph: b.graph, outputs, updates: vec![] };
+        let plan = plan(&computation, &[f32(&[3, 3, 32, 32]), f32(&[32])], &options(16)).unwrap();
+        plan.kernels.iter().any(|kernel| match &kernel.work {
+            Work::Leaf(call) => match call.routine {
+                Routine::BiasedConv { relu: found, winograd: form, .. } => {
+                    assert_eq!((found, form), (relu, winograd));
+                    true
+                }
+                _ => false,
+            },
+            Work::Nest(_) | Work::Gemm(_) | Work::Loop(_) => false,
+        })
+    };
+    for (relu, winograd) in [(false, false), (true, false), (false, true), (true, true)] {
+        assert!(made(relu, winograd, false), "ReLU {relu}, Winograd {winograd}");
+        assert!(!made(relu, winograd, true), "read before the bias: ReLU {relu}, Winograd {winograd}");
+    }
 }
 
 /// How each product is dealt out.

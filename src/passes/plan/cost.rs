@@ -31,7 +31,8 @@ pub fn routine(routine: &Routine, elements: usize) -> u64 {
         Routine::ConvPoolInputGradient(spec) | Routine::ConvPoolWeightGradient(spec) => {
             convolution(&needed(spec)) / spec.taps() as u64
         }
-        Routine::Winograd(conv) => in_winograd(conv),
+        Routine::BiasedConv { conv, winograd: false, .. } => convolution(conv),
+        Routine::Winograd(conv) | Routine::BiasedConv { conv, winograd: true, .. } => in_winograd(conv),
         Routine::WinogradWeights { conv, .. } => 4 * winograd::weights_elements(conv) as u64,
         Routine::TurnedWeights(_) => 0,
     }
@@ -43,7 +44,7 @@ pub fn dense(routine: &Routine) -> Option<u64> {
         Routine::ConvPoolForward { spec, .. }
         | Routine::ConvPoolInputGradient(spec)
         | Routine::ConvPoolWeightGradient(spec) => Some(convolution(&spec.conv)),
-        Routine::Winograd(conv) => Some(convolution(conv)),
+        Routine::Winograd(conv) | Routine::BiasedConv { conv, .. } => Some(convolution(conv)),
         Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => Some(0),
         Routine::Leaf(_) => None,
     }

@@ -3,7 +3,8 @@
 //!
 //! `lowered` names the kernel kind of each node; `roots` decides what is stored; `kernels` makes a loop nest
 //! (`nest`), a matrix product (`gemm`) or a leaf call for each stored value, `whole` which products run for all
-//! examples at once, `parts` which of these are summed in parts; `merge` joins neighbours; `again` has values made
+//! examples at once, `parts` which of these are summed in parts; `epilogue` has convolutions add their bias; `merge` joins
+//! neighbours; `again` has values made
 //! again instead of kept;
 //! `schedule` orders them in phases; `updates` writes variables in place; `memory` gives offsets.
 
@@ -13,6 +14,7 @@ mod buffers;
 mod choice;
 mod conv_pool;
 pub mod cost;
+mod epilogue;
 mod gemm;
 mod index;
 mod kernels;
@@ -78,7 +80,8 @@ pub fn plan(
     let kept: Vec<BufferId> =
         updates.iter().map(|(.., from)| *from).chain(output_buffers.iter().copied()).collect();
     let (mut kernels, least) = if options.fuse {
-        let merged = merge::merge(kernels, &buffers, &kept);
+        let joined = epilogue::join(kernels, &buffers, &kept);
+        let merged = merge::merge(joined, &buffers, &kept);
         again::make(merged, &mut buffers, &kept, options.batch)
     } else {
         (kernels, Vec::new())

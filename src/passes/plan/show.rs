@@ -313,6 +313,11 @@ fn routine(routine: &Routine) -> String {
         Routine::ConvPoolWeightGradient(spec) => {
             format!("weight and bias gradients at the maxima of the convolution, {}", conv_pool(spec))
         }
+        Routine::BiasedConv { conv, winograd, relu } => {
+            let form = if *winograd { " in Winograd's form" } else { "" };
+            let relu = if *relu { " and ReLU" } else { "" };
+            format!("convolution{form} with bias{relu}, {}", convolution(conv))
+        }
         Routine::Winograd(conv) => format!("convolution in Winograd's form, {}", convolution(conv)),
         Routine::WinogradWeights { conv, turned } => {
             let from = if *turned { "turned weights" } else { "weights" };
