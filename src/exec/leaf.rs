@@ -9,7 +9,7 @@ use crate::ir::plan::{Buffer, BufferId, LeafCall, Routine, WriteMode};
 use crate::kernels::conv::{self, Batch, Epilogue};
 use crate::kernels::isa::Isa;
 use crate::kernels::random::Generator;
-use crate::kernels::{conv_pool, pool, rows, winograd, winograd_plain};
+use crate::kernels::{conv_pool, pool, rows, winograd, winograd_plain, winograd_weights};
 
 /// A planned call with its places.
 pub struct LeafWork {
@@ -26,7 +26,8 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
     match routine {
         Routine::Leaf(leaf) => (
             match leaf {
-                Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) | Leaf::Winograd { .. } => 2,
+                Leaf::Conv(_) | Leaf::ConvInput(_) | Leaf::ConvWeight(_) => 2,
+                Leaf::Winograd { .. } | Leaf::WinogradWeight(_) => 2,
                 Leaf::MaxPool(_) | Leaf::SumPool(_) | Leaf::SumPoolInput(_) | Leaf::ArgMax { .. } => 1,
                 Leaf::ArgSort { .. } | Leaf::CumSum { .. } => 1,
                 Leaf::MaxPoolInput(_) | Leaf::MaxPoolPick(_) => 2,
@@ -97,7 +98,7 @@ impl LeafWork {
         match &self.routine {
             Routine::Leaf(leaf) => match leaf {
                 Leaf::Conv(_) | Leaf::ConvInput(_) => shared(1),
-                Leaf::ConvWeight(_) => self.slot,
+                Leaf::ConvWeight(_) | Leaf::WinogradWeight(_) => self.slot,
                 Leaf::MaxPool(_)
                 | Leaf::MaxPoolInput(_)
                 | Leaf::MaxPoolPick(_)
@@ -210,6 +211,10 @@ impl LeafWork {
                 }
                 Leaf::ConvWeight(c) => {
                     conv::weight_gradient(c, count, input(0), input(1), output.start, adds, scratch);
+                }
+                Leaf::WinogradWeight(c) => {
+                    let (x, g) = (input(0), input(1));
+                    winograd_weights::weight_gradient(c, count, x, g, output.start, adds, scratch);
                 }
                 Leaf::ConvPool { .. } | Leaf::ConvPoolGradient(..) | Leaf::Winograd { .. } => {
                     unreachable!("planned as routines of their own")

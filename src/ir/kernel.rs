@@ -189,6 +189,8 @@ pub enum Leaf {
         /// In Winograd's form.
         winograd: bool,
     },
+    /// `(x[h, w, cin], g[oh, ow, cout]) -> w`: the gradient of a convolution's weights in Winograd's form.
+    WinogradWeight(Conv),
     /// `(x[h, w, cin], w) -> [oh, ow, cout]`: a convolution in Winograd's form.
     Winograd {
         /// What is computed.

@@ -3,7 +3,7 @@
 use super::conv::{self, Batch, Conv, Window};
 use super::isa::Isa;
 use super::scratch::Scratch;
-use super::{conv_gradient, pool, rows, winograd, winograd_plain};
+use super::{conv_gradient, pool, rows, winograd, winograd_plain, winograd_weights};
 
 fn check_window(window: &Window) {
     let positive = [window.input, window.output, window.kernel, window.stride, window.dilation];
@@ -131,6 +131,28 @@ pub fn conv_weight_gradient(
     // SAFETY: all operands are as long as they must be, and references do not overlap.
     unsafe {
         conv_gradient::weight_gradient_on(isa, conv, examples, x, g, dw.as_mut_ptr(), accumulate, scratch)
+    }
+}
+
+/// [`winograd_weights::weight_gradient`]
+#[allow(clippy::too_many_arguments)]
+pub fn conv_weight_gradient_in_winograd(
+    isa: Isa,
+    conv: &Conv,
+    examples: usize,
+    x: Batch<&[f32]>,
+    g: Batch<&[f32]>,
+    dw: &mut [f32],
+    accumulate: bool,
+    scratch: &mut Scratch,
+) {
+    check_conv(conv);
+    assert!(winograd::has_form(conv) && dw.len() >= conv.weight_elements());
+    let x = reads(x, examples, conv.window.input_elements());
+    let g = reads(g, examples, conv.output_elements());
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe {
+        winograd_weights::weight_gradient_on(isa, conv, examples, x, g, dw.as_mut_ptr(), accumulate, scratch);
     }
 }
 

@@ -32,5 +32,6 @@ mod windows;
 pub mod winograd;
 mod winograd_lines;
 pub mod winograd_plain;
+pub mod winograd_weights;
 
 pub use scratch::Scratch;

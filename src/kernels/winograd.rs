@@ -25,7 +25,7 @@ use super::winograd_lines::{Five, Lines, Three};
 pub(super) const GROUP: usize = 36;
 
 /// Floats between planes besides their own, so that they do not fall in the same lines of the cache.
-const GAP: usize = 16;
+pub(super) const GAP: usize = 16;
 
 /// Whether a convolution under a pool has this form.
 pub fn applies(shape: &ConvPool) -> bool {
@@ -262,7 +262,7 @@ unsafe fn leave<L: Lines<T, R>, V: Vector, const T: usize, const R: usize>(t: &T
 /// The transforms of a form on an instruction set.
 pub(super) struct Transforms {
     weights: unsafe fn(usize, *const f32, *mut f32, bool),
-    enter: unsafe fn(&Tiling),
+    pub enter: unsafe fn(&Tiling),
     leave: unsafe fn(&Tiling),
 }
 
@@ -303,7 +303,7 @@ transforms!(avx2, Wide256, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 transforms!(avx512, Wide512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
 
-fn transforms_of(isa: Isa, conv: &Conv) -> Transforms {
+pub(super) fn transforms_of(isa: Isa, conv: &Conv) -> Transforms {
     match conv.window.kernel[0] {
         3 => transforms_on::<Three, 4, 3>(isa),
         _ => transforms_on::<Five, 6, 5>(isa),

@@ -24,6 +24,16 @@ pub(super) trait Lines<const T: usize, const R: usize> {
     /// # Safety
     /// As above.
     unsafe fn results<V: Vector>(m: [V; T]) -> [V; 2];
+    /// The adjoint of [`Lines::results`]: gradients of two results to those of places.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn of_results<V: Vector>(g: [V; 2]) -> [V; T];
+    /// The adjoint of [`Lines::taps`]: gradients of places to those of taps.
+    ///
+    /// # Safety
+    /// As above.
+    unsafe fn of_places<V: Vector>(m: [V; T]) -> [V; R];
 }
 
 /// F(2, 3)
@@ -50,6 +60,22 @@ impl Lines<4, 3> for Three {
     unsafe fn results<V: Vector>(m: [V; 4]) -> [V; 2] {
         // SAFETY: the caller vouches for the features.
         unsafe { [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])] }
+    }
+
+    #[inline(always)]
+    unsafe fn of_results<V: Vector>([a, b]: [V; 2]) -> [V; 4] {
+        // SAFETY: the caller vouches for the features.
+        unsafe { [a, a.add(b), a.sub(b), V::zero().sub(b)] }
+    }
+
+    #[inline(always)]
+    unsafe fn of_places<V: Vector>(m: [V; 4]) -> [V; 3] {
+        // SAFETY: the caller vouches for the features.
+        unsafe {
+            let half = V::splat(0.5);
+            let (even, odd) = (m[1].add(m[2]), m[1].sub(m[2]));
+            [even.fma(half, m[0]), odd.fma(half, V::zero()), even.fma(half, m[3])]
+        }
     }
 }
 
@@ -111,6 +137,34 @@ impl Lines<6, 5> for Five {
             let (both, apart) = (m[1].add(m[2]), m[1].sub(m[2]));
             let second = plus(plus(apart, m[3], 2.0), m[4], -0.5);
             [m[0].add(both).add(m[3].add(m[4])), second.add(m[5])]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn of_results<V: Vector>([a, b]: [V; 2]) -> [V; 6] {
+        // SAFETY: the caller vouches for the features.
+        unsafe {
+            let plus = |factor: f32| b.fma(V::splat(factor), a);
+            [a, a.add(b), a.sub(b), plus(2.0), plus(-0.5), b]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn of_places<V: Vector>(m: [V; 6]) -> [V; 5] {
+        // SAFETY: the caller vouches for the features.
+        unsafe {
+            let by = |x: V, factor: f32| x.fma(V::splat(factor), V::zero());
+            let plus = |sum: V, x: V, factor: f32| x.fma(V::splat(factor), sum);
+            let sixth = 1.0 / 6.0;
+            let (even, odd) = (by(m[1].add(m[2]), sixth), by(m[1].sub(m[2]), sixth));
+            let (at_two, at_half) = (by(m[3], 1.0 / 30.0), by(m[4], 16.0 / 15.0));
+            [
+                plus(even, m[0], 0.5).add(at_two.add(at_half)),
+                plus(plus(odd, at_two, 2.0), at_half, -0.5),
+                plus(plus(even, at_two, 4.0), at_half, 0.25),
+                plus(plus(odd, at_two, 8.0), at_half, -0.125),
+                plus(plus(plus(even, at_two, 16.0), at_half, 0.0625), m[5], 0.5),
+            ]
         }
     }
 }

@@ -4,12 +4,13 @@
 use super::conv::{Batch, Conv, Epilogue, Padding};
 use super::conv_gradient::mirrored;
 use super::isa::Isa;
-use super::scratch::Scratch;
+use super::scratch::{Buffer, Scratch};
 use super::winograd::{GROUP, Results, compute, has_form};
 
 /// Whether that is faster than without: transforms cost the same for few channels as for many, and tiles reach over
 /// odd ends. Measured for 3x3 on images of 16x16, 16 channels to 16 lose a fifth, 16 to 32 break even, 32 to 32 gain 1.3
-/// times (within a step 1.4), 64 to 64 on 8x8 1.4; for 5x5 on 12x12, 32 to 64 gain 1.5 times.
+/// times (within a step 1.4), 64 to 64 on 8x8 1.4; for 5x5 on 12x12, 32 to 64 gain 1.5 times. Gradients of the weights
+/// (`winograd_weights.rs`): 16 to 32 break even, 32 to 32 gain 1.4 times, 64 to 64 1.7; for 5x5, 32 to 64 gain 1.6.
 pub fn pays(conv: &Conv) -> bool {
     let (cin, cout) = (conv.window.channels, conv.out_channels);
     let [rows, columns] = conv.window.output;
@@ -53,38 +54,58 @@ pub(super) unsafe fn forward_on(
     epilogue: Epilogue,
     scratch: &mut Scratch,
 ) {
+    let row = conv.window.output[1] * conv.out_channels;
+    // SAFETY: tiles stay inside of the images, results in `y`.
+    unsafe {
+        in_groups(conv, examples, x, y.stride, GROUP, scratch, |image, tiles, extents, buffer| {
+            let results = Results::Plain { extents, row, epilogue };
+            compute(isa, conv, tiles, image, weights, y.start, results, buffer);
+        });
+    }
+}
+
+/// Calls a function for groups of about `size` tiles: with the start of their images, padded where they must be, and the
+/// floats of a row of these; for each tile the offsets of its first pixel and, in all results, of its first one; its rows
+/// and columns of results; and room for planes.
+///
+/// # Safety
+/// The convolution has the form; `x` holds `examples` examples at its stride.
+pub(super) unsafe fn in_groups(
+    conv: &Conv,
+    examples: usize,
+    x: Batch<*const f32>,
+    y_stride: usize,
+    size: usize,
+    scratch: &mut Scratch,
+    mut run: impl FnMut((*const f32, usize), &[(isize, isize)], &[[u8; 2]], &mut Buffer),
+) {
     // Of whole tiles.
     let mut whole = *conv;
     whole.window.output = conv.window.output.map(|n| n.next_multiple_of(2));
     let padding = Padding::of(&whole.window);
     let floats = padding.elements(conv.window.channels);
     let of_example = whole.window.windows() / 4;
-    let together = (GROUP / of_example).clamp(1, examples.max(1));
+    let together = (size / of_example).clamp(1, examples.max(1));
     let mut tiles = std::mem::take(&mut scratch.rows);
     let mut extents = std::mem::take(&mut scratch.extents);
-    // SAFETY: tiles stay inside of the image that `Padding` describes, results in `y`.
-    unsafe {
-        let padded = padding.copies.then(|| scratch.image.take(together * floats).as_mut_ptr());
-        for first in (0..examples).step_by(together) {
-            let count = together.min(examples - first);
-            let images = Batch { start: x.start.add(first * x.stride), stride: x.stride };
-            let images = padding.group(&whole.window, images, count, padded);
-            tiles.clear();
-            extents.clear();
-            for example in 0..count {
-                for (from, to, extent) in tiles_of(conv, &padding) {
-                    let at = |offset: usize, stride: usize| (offset + example * stride) as isize;
-                    tiles.push((at(from, images.stride), at(to, y.stride)));
-                    extents.push(extent);
-                }
+    let padded = padding.copies.then(|| scratch.image.take(together * floats).as_mut_ptr());
+    for first in (0..examples).step_by(together) {
+        let count = together.min(examples - first);
+        let images = Batch { start: x.start.wrapping_add(first * x.stride), stride: x.stride };
+        // SAFETY: images of the caller; there is room for as many copies.
+        let images = unsafe { padding.group(&whole.window, images, count, padded) };
+        tiles.clear();
+        extents.clear();
+        for example in 0..count {
+            for (from, to, extent) in tiles_of(conv, &padding) {
+                let to = (first + example) * y_stride + to;
+                tiles.push(((example * images.stride + from) as isize, to as isize));
+                extents.push(extent);
             }
-            let row = padding.extents[1] * conv.window.channels;
-            let to = y.start.add(first * y.stride);
-            for (tiles, extents) in tiles.chunks(GROUP).zip(extents.chunks(GROUP)) {
-                let row_of_results = conv.window.output[1] * conv.out_channels;
-                let results = Results::Plain { extents, row: row_of_results, epilogue };
-                compute(isa, conv, tiles, (images.start, row), weights, to, results, &mut scratch.patches);
-            }
+        }
+        let image = (images.start, padding.extents[1] * conv.window.channels);
+        for (tiles, extents) in tiles.chunks(size).zip(extents.chunks(size)) {
+            run(image, tiles, extents, &mut scratch.patches);
         }
     }
     scratch.rows = tiles;

@@ -197,6 +197,7 @@ pub static ALL: &[&Op] = &[
     &floor::TRUNC,
     &variable::OP,
     &winograd2d::OP,
+    &winograd2d::WEIGHT_GRAD,
 ];
 
 /// The op of this name.

@@ -1,4 +1,4 @@
-//! Convolutions, and gradients of their images, in Winograd's form where that is faster: 16 products for 2 x 2 results
+//! Convolutions, and gradients of their images and weights, in Winograd's form where that is faster: 16 products for 2 x 2 results
 //! instead of 36, with a kernel of 5 x 5 36 instead of 100, for transforms of the image, the weights and the result. What pays is measured where the kernel stands
 //! ([`winograd::pays`]). Results differ from the direct form by rounding alone.
 //!
@@ -8,7 +8,7 @@ use super::{Pass, rewrite};
 use crate::ir::kernel::{Conv, Kernel, Leaf};
 use crate::ir::{Attr, Attrs, Builder, Computation, Node};
 use crate::kernels::{winograd, winograd_plain};
-use crate::ops::winograd2d::winograd2d;
+use crate::ops::winograd2d::{winograd2d, winograd2d_weight_grad};
 
 /// The pass.
 pub static PASS: Pass = Pass {
@@ -32,6 +32,11 @@ fn run(computation: Computation) -> Computation {
         }
         if let Some((conv, turned)) = plain(b, &node) {
             return winograd2d(b, [node.inputs[0], node.inputs[1]], &conv, turned);
+        }
+        if let Some(Kernel::Leaf(Leaf::ConvWeight(conv))) = b.graph.kernel_of(&node)
+            && winograd_plain::pays(&conv)
+        {
+            return winograd2d_weight_grad(b, [node.inputs[0], node.inputs[1]], &conv);
         }
         rewrite::copy(b, node)
     })

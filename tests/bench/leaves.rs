@@ -10,6 +10,7 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use nnc::kernels::checked::{
     self, conv_forward, conv_forward_in_winograd, conv_input_gradient, conv_weight_gradient,
+    conv_weight_gradient_in_winograd,
 };
 use nnc::kernels::checked_conv_pool as joined;
 use nnc::kernels::conv::{Batch, Conv, Window};
@@ -260,6 +261,18 @@ fn convolution_winograd(bencher: Bencher, name: &str) {
             false,
             &mut o.scratch,
         );
+    });
+}
+
+/// As [`convolution_winograd`], for the gradient of the weights.
+#[divan::bench(args = ["second 3x3", "second 5x5", "same 16", "same 16 to 32", "same 32 to 16", "same 32", "same 64"])]
+fn convolution_winograd_weight_gradient(bencher: Bencher, name: &str) {
+    let mut o = Operands::new(name);
+    let [sx, sy] = o.strides();
+    bencher.counter(o.operations()).bench_local(|| {
+        let (x, g) = (batch(&o.x[..], sx), batch(&o.y[..], sy));
+        let (conv, w) = (&o.conv, &mut o.w);
+        conv_weight_gradient_in_winograd(Isa::current(), conv, EXAMPLES, x, g, w, false, &mut o.scratch);
     });
 }
 

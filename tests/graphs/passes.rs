@@ -308,7 +308,7 @@ fn region_leaves_alone_what_is_read_or_too_little() {
 
 /// With channels enough, a convolution and the gradient of its image take Winograd's form; with a stride they do not.
 #[test]
-fn winograd_takes_plain_convolutions_and_their_input_gradients() {
+fn winograd_takes_plain_convolutions_and_their_gradients() {
     let plain = "stride: [1, 1], low: [1, 1], high: [1, 1], dilation: [1, 1], groups: 1";
     let strided = "stride: [2, 2], low: [1, 1], high: [1, 1], dilation: [1, 1], groups: 1";
     insta::assert_snapshot!(shown(
@@ -319,7 +319,9 @@ fn winograd_takes_plain_convolutions_and_their_input_gradients() {
              %2 = conv2d %0, %1 {{{plain}}} : each f32[8, 8, 34]
              %3 = conv2d_input_grad %2, %1 {{{plain}, size: [8, 8]}} : each f32[8, 8, 32]
              %4 = conv2d %0, %1 {{{strided}}} : each f32[4, 4, 34]
+             %5 = conv2d_weight_grad %0, %2 {{{plain}, size: [3, 3]}} : each f32[3, 3, 32, 34]
              output dx = %3
+             output dw = %5
              output strided = %4"
         )
     ));

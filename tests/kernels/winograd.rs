@@ -2,7 +2,7 @@
 //! good ones, and equal bits on every instruction set.
 
 use nnc::kernels::Scratch;
-use nnc::kernels::checked::conv_forward_in_winograd;
+use nnc::kernels::checked::{conv_forward_in_winograd, conv_weight_gradient_in_winograd};
 use nnc::kernels::checked_conv_pool as fused;
 use nnc::kernels::conv::{Batch, Conv, Window};
 use nnc::kernels::conv_pool::{ConvPool, NONE};
@@ -148,7 +148,51 @@ fn convolutions_without_a_pool() {
         let output = [0, 1].map(|d| input[d] + 2 * pad[d] + 1 - kernel);
         let kernel = [kernel; 2];
         let window = Window { input, channels, output, kernel, stride: [1; 2], dilation: [1; 2], pad };
-        check_plain(&Conv { window, out_channels, groups: 1 }, examples, &mut scratch);
+        let conv = Conv { window, out_channels, groups: 1 };
+        check_plain(&conv, examples, &mut scratch);
+        check_weights(&conv, examples, &mut scratch);
+    }
+}
+
+/// The gradient of the weights against f64, alone and added to what is there, with equal bits on all instruction sets.
+fn check_weights(conv: &Conv, examples: usize, scratch: &mut Scratch) {
+    let (nx, ny, nw) = (conv.window.input_elements(), conv.output_elements(), conv.weight_elements());
+    let (x, g, old) = (numbers(examples * (nx + GAP), 1), numbers(examples * (ny + GAP), 2), numbers(nw, 3));
+    let mut expected = vec![0.0; nw];
+    let (cin, cout, w) = (conv.window.channels, conv.out_channels, &conv.window);
+    let [_, columns] = w.output;
+    for e in 0..examples {
+        for (window, tap) in
+            (0..w.windows()).flat_map(|o| (0..w.kernel[0] * w.kernel[1]).map(move |t| (o, t)))
+        {
+            let y = (window / columns + tap / w.kernel[1]).checked_sub(w.pad[0]).filter(|y| *y < w.input[0]);
+            let x0 = (window % columns + tap % w.kernel[1]).checked_sub(w.pad[1]).filter(|x| *x < w.input[1]);
+            let (Some(row), Some(column)) = (y, x0) else { continue };
+            for (i, o) in (0..cin).flat_map(|i| (0..cout).map(move |o| (i, o))) {
+                let pixel = x[e * (nx + GAP) + (row * w.input[1] + column) * cin + i];
+                let slope = g[e * (ny + GAP) + window * cout + o];
+                expected[(tap * cin + i) * cout + o] += f64::from(pixel) * f64::from(slope);
+            }
+        }
+    }
+    let bound = 3e-6 * ((examples * w.windows()) as f64).max(4.0).sqrt() * w.kernel[0] as f64;
+    let mut first: Option<Vec<f32>> = None;
+    for isa in Isa::available() {
+        let (xs, gs) = (Batch { start: &x[..], stride: nx + GAP }, Batch { start: &g[..], stride: ny + GAP });
+        for accumulate in [false, true] {
+            let mut dw = [&old[..], &[CANARY; GAP]].concat();
+            conv_weight_gradient_in_winograd(isa, conv, examples, xs, gs, &mut dw, accumulate, scratch);
+            assert_eq!(dw[nw..], [CANARY; GAP]);
+            for ((dw, old), expected) in dw.iter().zip(&old).zip(&expected) {
+                let expected = expected + if accumulate { f64::from(*old) } else { 0.0 };
+                let off = (f64::from(*dw) - expected).abs();
+                assert!(off < bound, "{dw} for {expected}: {conv:?}, {examples} examples");
+            }
+            if !accumulate {
+                let first = first.get_or_insert_with(|| dw.clone());
+                assert!(*first == dw, "bits differ on {isa:?}: {conv:?}");
+            }
+        }
     }
 }
 

@@ -61,6 +61,7 @@ fn dense(lowered: &Lowered, root: NodeId, leaf: &Leaf, refusals: &[(NodeId, &'st
             None => "dense, without im2col".to_string(),
         },
         Leaf::ConvInput(_) | Leaf::ConvWeight(_) => gradient(),
+        Leaf::WinogradWeight(conv) => in_winograd(conv),
         Leaf::ConvPool { .. }
         | Leaf::ConvPoolGradient(..)
         | Leaf::Winograd { .. }

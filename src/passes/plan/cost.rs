@@ -46,6 +46,7 @@ pub fn dense(routine: &Routine) -> Option<u64> {
         | Routine::ConvPoolWeightGradient(spec) => Some(convolution(&spec.conv)),
         Routine::Winograd(conv) | Routine::BiasedConv { conv, .. } => Some(convolution(conv)),
         Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => Some(0),
+        Routine::Leaf(Leaf::WinogradWeight(conv)) => Some(convolution(conv)),
         Routine::Leaf(_) => None,
     }
 }
@@ -68,7 +69,7 @@ pub fn leaf(leaf: &Leaf, elements: usize) -> u64 {
     let elements = elements as u64;
     match leaf {
         Leaf::Conv(conv) | Leaf::ConvInput(conv) | Leaf::ConvWeight(conv) => convolution(conv),
-        Leaf::Winograd { conv, .. } => in_winograd(conv),
+        Leaf::Winograd { conv, .. } | Leaf::WinogradWeight(conv) => in_winograd(conv),
         Leaf::ConvPool { spec, .. } | Leaf::ConvPoolGradient(spec, _) => convolution(&spec.conv),
         Leaf::MaxPool(w)
         | Leaf::MaxPoolInput(w)

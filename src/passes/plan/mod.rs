@@ -130,6 +130,7 @@ pub fn plan(
 fn leaf_adds(leaf: &Leaf) -> bool {
     match leaf {
         Leaf::ConvWeight(_)
+        | Leaf::WinogradWeight(_)
         | Leaf::ConvPoolGradient(_, Gradient::Weight | Gradient::Bias)
         | Leaf::ScatterAdd { .. } => true,
         Leaf::Conv(_)

@@ -341,6 +341,9 @@ fn leaf(leaf: &Leaf) -> String {
         Leaf::Conv(conv) => format!("convolution, {}", convolution(conv)),
         Leaf::ConvInput(conv) => format!("input gradient of the convolution, {}", convolution(conv)),
         Leaf::ConvWeight(conv) => format!("weight gradient of the convolution, {}", convolution(conv)),
+        Leaf::WinogradWeight(conv) => {
+            format!("weight gradient in Winograd's form of the convolution, {}", convolution(conv))
+        }
         Leaf::Winograd { conv, .. } => format!("convolution in Winograd's form, {}", convolution(conv)),
         Leaf::ConvPool { spec, .. } => format!("maxima of the convolution, {}", conv_pool(spec)),
         Leaf::ConvPoolGradient(spec, of) => {
