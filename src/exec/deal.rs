@@ -1,28 +1,28 @@
-//! Pieces of work dealt out to workers who help one another.
+//! Slots dealt out to workers who help one another.
 //!
-//! A worker takes its own pieces in order, so that it finds in its caches what it left there; one who has no more takes
-//! the last piece of another. Cores are seldom equally fast: a shared machine may give a core's other half to somebody
+//! A worker takes its own slots in order, so that it finds in its caches what it left there; one who has no more takes
+//! the last slot of another. Cores are seldom equally fast: a shared machine may give a core's other half to somebody
 //! else, for a moment or for minutes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Pieces dealt out by number: worker `w` has `w`, `w + workers`, ..
+/// The slots of a stretch, dealt out by number: worker `w` has `w`, `w + workers`, ..
 pub struct Deal {
     hands: Vec<Hand>,
 }
 
-/// What is left of a worker's pieces, counted from 0: the next in the lower half, the end in the upper. One to a line
+/// What is left of a worker's slots, counted from 0: the next in the lower half, the end in the upper. One to a line
 /// of memory, since each is written by its worker all the time and by others hardly ever.
 #[derive(Default)]
 #[repr(align(64))]
 struct Hand(AtomicU64);
 
 impl Hand {
-    fn put(&self, pieces: usize) {
-        self.0.store((pieces as u64) << 32, Ordering::Relaxed);
+    fn put(&self, slots: usize) {
+        self.0.store((slots as u64) << 32, Ordering::Relaxed);
     }
 
-    /// The first piece left, or the last.
+    /// The first slot left, or the last.
     fn take(&self, first: bool) -> Option<usize> {
         let rest = |hand: u64| {
             let (next, end) = (hand as u32, (hand >> 32) as u32);
@@ -43,7 +43,7 @@ impl Deal {
         Deal { hands: (0..workers).map(|_| Hand::default()).collect() }
     }
 
-    /// Deals out the pieces `0..count`. Nobody may take one meanwhile, and what comes after must be ordered behind it.
+    /// Deals out the slots `0..count`. Nobody may take one meanwhile, and what comes after must be ordered behind it.
     pub fn put(&self, count: usize) {
         let workers = self.hands.len();
         for (worker, hand) in self.hands.iter().enumerate() {
@@ -51,14 +51,14 @@ impl Deal {
         }
     }
 
-    /// The next piece for a worker: its own first, then another's.
+    /// The next slot for a worker: its own first, then another's.
     pub fn take(&self, worker: usize) -> Option<usize> {
         let workers = self.hands.len();
-        let piece = |distance: usize| {
+        let slot = |distance: usize| {
             let owner = (worker + distance) % workers;
             Some(owner + workers * self.hands[owner].take(distance == 0)?)
         };
-        (0..workers).find_map(piece)
+        (0..workers).find_map(slot)
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_pieces_come_first_and_in_order_then_the_last_of_others() {
+    fn own_slots_come_first_and_in_order_then_the_last_of_others() {
         let deal = Deal::new(2);
         deal.put(7);
         let taken: Vec<usize> = std::iter::from_fn(|| deal.take(1)).collect();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_is_taken_once() {
+    fn every_slot_is_taken_once() {
         for (workers, count) in [(1, 5), (2, 8), (3, 8), (8, 5), (4, 1000)] {
             let deal = Deal::new(workers);
             deal.put(count);
@@ -88,7 +88,7 @@ mod tests {
                 threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
             });
             taken.sort_unstable();
-            assert_eq!(taken, (0..count).collect::<Vec<_>>(), "{count} pieces, {workers} workers");
+            assert_eq!(taken, (0..count).collect::<Vec<_>>(), "{count} slots, {workers} workers");
         }
     }
 }
