@@ -155,12 +155,12 @@ fn weight_grad_shape(sig: &Signature) -> Result<Type, Mismatch> {
 }
 
 /// The convolution of a node that the shape rule has accepted.
-fn known(rule: fn(&Signature) -> Result<Conv, Mismatch>, sig: &Signature) -> Conv {
+pub(super) fn known(rule: fn(&Signature) -> Result<Conv, Mismatch>, sig: &Signature) -> Conv {
     rule(sig).unwrap_or_else(|bad| unreachable!("the shape rule has accepted this: {}", bad.message))
 }
 
 /// The convolution of a reference call.
-fn conv_of(rule: fn(&Signature) -> Result<Conv, Mismatch>, call: &RefCall) -> Conv {
+pub(super) fn conv_of(rule: fn(&Signature) -> Result<Conv, Mismatch>, call: &RefCall) -> Conv {
     let types: Vec<Type> = call.inputs.iter().map(|array| Type::f32(array.shape.clone())).collect();
     known(rule, &Signature { inputs: &types.iter().collect::<Vec<_>>(), attrs: call.attrs })
 }

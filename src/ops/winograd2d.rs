@@ -2,7 +2,7 @@
 //! weights; made by a pass where they are faster.
 
 use super::common::need_f32;
-use super::conv2d::for_each_product;
+use super::conv2d::{conv_of, for_each_product, known};
 use super::window::{HIGH, LOW, Windows, image, image_shape, pair};
 use crate::ir::kernel::{Conv, Leaf};
 use crate::ir::{
@@ -81,17 +81,6 @@ fn with_form(
     });
     let window = Windows::read(&padded)?.over(input, channels, kernel)?;
     Ok(Conv { window, out_channels, groups: 1 })
-}
-
-/// The convolution of a node that the shape rule has accepted.
-fn known(rule: fn(&Signature) -> Result<Conv, Mismatch>, sig: &Signature) -> Conv {
-    rule(sig).unwrap_or_else(|bad| unreachable!("the shape rule has accepted this: {}", bad.message))
-}
-
-/// The convolution of a reference call.
-fn conv_of(rule: fn(&Signature) -> Result<Conv, Mismatch>, call: &RefCall) -> Conv {
-    let types: Vec<Type> = call.inputs.iter().map(|array| Type::f32(array.shape.clone())).collect();
-    known(rule, &Signature { inputs: &types.iter().collect::<Vec<_>>(), attrs: call.attrs })
 }
 
 fn shape(sig: &Signature) -> Result<Type, Mismatch> {
