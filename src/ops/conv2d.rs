@@ -148,7 +148,11 @@ fn input_grad_shape(sig: &Signature) -> Result<Type, Mismatch> {
 }
 
 fn weight_grad_shape(sig: &Signature) -> Result<Type, Mismatch> {
-    let conv = conv_of_weight_grad(sig)?;
+    weights_type(&conv_of_weight_grad(sig)?)
+}
+
+/// The type of a convolution's weights.
+pub(super) fn weights_type(conv: &Conv) -> Result<Type, Mismatch> {
     let [kh, kw] = conv.window.kernel;
     let extents = [kh, kw, conv.window.channels / conv.groups, conv.out_channels].map(|n| n as i64);
     Ok(Type::f32(super::common::shape_of(&extents)?))
@@ -237,10 +241,14 @@ fn input_grad_reference(call: &RefCall) -> Array {
 }
 
 fn weight_grad_reference(call: &RefCall) -> Array {
-    let conv = conv_of(conv_of_weight_grad, call);
+    weight_gradient(&conv_of(conv_of_weight_grad, call), call)
+}
+
+/// The gradient of a convolution's weights, from its image and the gradient of its result.
+pub(super) fn weight_gradient(conv: &Conv, call: &RefCall) -> Array {
     let (x, g) = (&call.inputs[0].data, &call.inputs[1].data);
     let mut result = Array::from_fn(&call.ty.shape, |_| 0.0);
-    for_each_product(&conv, |o, i, k| result.data[k] += x[i] * g[o]);
+    for_each_product(conv, |o, i, k| result.data[k] += x[i] * g[o]);
     result
 }
 

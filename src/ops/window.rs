@@ -49,7 +49,7 @@ pub fn pair(attrs: &Attrs, name: &str, least: i64) -> Result<[usize; 2], Mismatc
 }
 
 /// Two numbers for rows and columns, which may be below 0.
-fn signed(attrs: &Attrs, name: &str) -> Result<[i64; 2], Mismatch> {
+pub fn signed(attrs: &Attrs, name: &str) -> Result<[i64; 2], Mismatch> {
     between(attrs, name, -LARGEST)
 }
 

@@ -2,8 +2,8 @@
 //! weights; made by a pass where they are faster.
 
 use super::common::need_f32;
-use super::conv2d::{conv_of, for_each_product, known};
-use super::window::{HIGH, LOW, Windows, image, image_shape, pair};
+use super::conv2d::{conv_of, for_each_product, known, weight_gradient, weights_type};
+use super::window::{HIGH, LOW, Windows, image, image_shape, pair, signed};
 use crate::ir::kernel::{Conv, Leaf};
 use crate::ir::{
     Arity, Array, AttrKind, AttrSpec, Attrs, Builder, Case, Grad, Kernel, Level, LevelRule, Lower, Mismatch,
@@ -53,11 +53,11 @@ fn conv(sig: &Signature) -> Result<Conv, Mismatch> {
 
 fn conv_of_weight_grad(sig: &Signature) -> Result<Conv, Mismatch> {
     let ((input, channels), (output, cout)) = (image(sig, 0)?, image(sig, 1)?);
-    let (low, high) = (pair(sig.attrs, "low", 0)?, sig.attrs.get_ints("high"));
+    let (low, high) = (pair(sig.attrs, "low", 0)?, signed(sig.attrs, "high")?);
     let mut kernel = [0; 2];
     for d in 0..2 {
-        let padded = input[d] as i64 + low[d] as i64 + high.get(d).copied().unwrap_or(0);
-        kernel[d] = usize::try_from(padded + 1 - output[d] as i64).unwrap_or(0);
+        let size = (input[d] + low[d] + 1) as i64 + high[d] - output[d] as i64;
+        kernel[d] = usize::try_from(size).unwrap_or(0);
     }
     with_form(sig, input, channels, kernel, cout)
 }
@@ -89,18 +89,11 @@ fn shape(sig: &Signature) -> Result<Type, Mismatch> {
 }
 
 fn weight_grad_shape(sig: &Signature) -> Result<Type, Mismatch> {
-    let conv = conv_of_weight_grad(sig)?;
-    let [kh, kw] = conv.window.kernel;
-    let extents = [kh, kw, conv.window.channels, conv.out_channels].map(|n| n as i64);
-    Ok(Type::f32(super::common::shape_of(&extents)?))
+    weights_type(&conv_of_weight_grad(sig)?)
 }
 
 fn weight_grad_reference(call: &RefCall) -> Array {
-    let conv = conv_of(conv_of_weight_grad, call);
-    let (x, g) = (&call.inputs[0].data, &call.inputs[1].data);
-    let mut result = Array::from_fn(&call.ty.shape, |_| 0.0);
-    for_each_product(&conv, |o, i, k| result.data[k] += x[i] * g[o]);
-    result
+    weight_gradient(&conv_of(conv_of_weight_grad, call), call)
 }
 
 fn reference(call: &RefCall) -> Array {

@@ -13,11 +13,15 @@ pub fn join(mut kernels: Vec<PlannedKernel>, buffers: &[Buffer], kept: &[BufferI
     for (at, kernel) in kernels.iter().enumerate() {
         reads(kernel).iter().for_each(|b| readers[b.0 as usize].push(at));
     }
-    // A part of another buffer may be read through that one.
-    let alone = |b: BufferId| {
-        buffers[b.0 as usize].within.is_none()
-            && buffers.iter().all(|o| o.within.is_none_or(|(of, _)| of != b))
-    };
+    // What is a part of another buffer, or has parts, may be read through those.
+    let mut in_parts = vec![false; buffers.len()];
+    for (part, buffer) in buffers.iter().enumerate() {
+        if let Some((of, _)) = buffer.within {
+            in_parts[part] = true;
+            in_parts[of.0 as usize] = true;
+        }
+    }
+    let alone = |b: BufferId| !in_parts[b.0 as usize];
     let mut gone = vec![false; kernels.len()];
     for at in 0..kernels.len() {
         let Some((conv, winograd)) = convolution(&kernels[at]) else { continue };
