@@ -4,6 +4,7 @@
 //! Images are `[h, w, channels]`, weights `[kh, kw, channels / groups, out_channels]`, row-major.
 
 pub use super::conv_gradient::{input_gradient, weight_gradient};
+use super::background::{Background, repeat};
 use super::depthwise;
 pub use super::gemm::Epilogue;
 use super::gemm::{Matrix, Product, finish};
@@ -235,9 +236,10 @@ pub(super) unsafe fn forward_on(
         }
         let window = &conv.window;
         let padding = Padding::of(window);
-        window_rows(conv, &padding, &mut scratch.rows);
         let padded =
             padding.copies.then(|| scratch.image.take(padding.elements(window.channels)).as_mut_ptr());
+        let (mut background, mut over_it) = (None, None::<*const f32>);
+        window_rows(conv, &padding, &mut scratch.rows);
         for example in 0..examples {
             let mut image = x.start.add(example * x.stride);
             if let Some(to) = padded {
@@ -245,6 +247,20 @@ pub(super) unsafe fn forward_on(
                 image = to;
             }
             let result = y.start.add(example * y.stride);
+            if example == 0 {
+                background = Background::of(isa, conv, &padding, image, scratch);
+            } else if let Some(background) = background {
+                background.split(isa, image, scratch);
+            }
+            if background.is_some() {
+                let Scratch { rows, some_rows, live, blank, .. } = &mut *scratch;
+                // The first window over the background is computed as well.
+                let first = blank.first().filter(|_| over_it.is_none());
+                some_rows.clear();
+                some_rows.extend(live.iter().chain(first).map(|window| rows[*window]));
+                over_it = over_it.or(first.map(|first| result.add(first * conv.out_channels).cast_const()));
+            }
+            let rows = if background.is_some() { &scratch.some_rows } else { &scratch.rows };
             for group in 0..conv.groups {
                 let k = weight_taps(conv, &padding, group, &mut scratch.taps);
                 let p = Product {
@@ -260,14 +276,19 @@ pub(super) unsafe fn forward_on(
                     accumulate: false,
                     epilogue: epilogue.from(group * conv.group_out()),
                 };
-                reduce(Tiles::of(isa), &p, &scratch.rows);
+                reduce(Tiles::of(isa), &p, rows);
+            }
+            if let Some(from) = over_it {
+                let left_out = window.windows() - rows.len();
+                repeat(&scratch.blank, conv.out_channels, from, result);
+                scratch.left_out += (left_out * conv.weight_elements()) as u64;
             }
         }
     }
 }
 
 /// For each window its offsets in the (padded) input and in the result.
-fn window_rows(conv: &Conv, padding: &Padding, rows: &mut Vec<(isize, isize)>) {
+pub(super) fn window_rows(conv: &Conv, padding: &Padding, rows: &mut Vec<(isize, isize)>) {
     let Window { output, stride, channels, .. } = conv.window;
     rows.clear();
     for oy in 0..output[0] {

@@ -1,7 +1,8 @@
 //! The gradients of a convolution: for the input a convolution of the result's gradient with turned weights, or a product
 //! for each set of pixels that the same taps read; for the weights one product over all windows of some examples.
 
-use super::conv::{Batch, Conv, Padding, Window, forward_on};
+use super::background::{Background, add_gradients};
+use super::conv::{Batch, Conv, Padding, Window, forward_on, window_rows};
 use super::depthwise;
 use super::gemm::{Epilogue, Product};
 use super::input_classes;
@@ -148,11 +149,34 @@ pub(super) unsafe fn weight_gradient_on(
         let size = group_of(examples, floats + conv.output_elements());
         let padded = padding.copies.then(|| scratch.image.take(size * floats).as_mut_ptr());
         weight_rows(conv, &padding, &mut scratch.rows);
+        let mut background = None;
+        let mut sums = std::mem::take(&mut scratch.pixel_sums);
+        sums.zeros(conv.out_channels);
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
             let images = Batch { start: x.start.add(first * x.stride), stride: x.stride };
             let images = padding.group(window, images, count, padded);
-            let k = window_taps(conv, &padding, count, images.stride, g.stride, &mut scratch.taps);
+            if first == 0 {
+                background = Background::of(isa, conv, &padding, images.start, scratch);
+                window_rows(conv, &padding, &mut scratch.some_rows);
+            }
+            let k = match background {
+                None => window_taps(conv, &padding, count, images.stride, g.stride, &mut scratch.taps),
+                Some(background) => {
+                    scratch.taps.clear();
+                    for example in 0..count {
+                        background.split(isa, images.start.add(example * images.stride), scratch);
+                        let Scratch { taps, some_rows: windows, live, blank, left_out, .. } = &mut *scratch;
+                        let [of_image, of_g] = [images.stride, g.stride].map(|n| (example * n) as isize);
+                        let offsets = live.iter().map(|window| windows[*window]);
+                        taps.extend(offsets.map(|(x, g)| (of_image + x, of_g + g)));
+                        let g = g.start.add((first + example) * g.stride);
+                        add_gradients(isa, blank, g, sums.take(conv.out_channels));
+                        *left_out += (blank.len() * conv.weight_elements()) as u64;
+                    }
+                    1
+                }
+            };
             for group in 0..conv.groups {
                 let p = Product {
                     m: scratch.rows.len(),
@@ -170,6 +194,10 @@ pub(super) unsafe fn weight_gradient_on(
                 reduce(Tiles::of(isa), &p, &scratch.rows);
             }
         }
+        if let Some(background) = background {
+            background.add_products(isa, sums.take(conv.out_channels), dw);
+        }
+        scratch.pixel_sums = sums;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Floor 1: hand-written kernels on raw slices; knows no IR.
 
 pub mod arith;
+mod background;
 mod blank;
 pub mod bytes;
 pub mod checked;

@@ -44,6 +44,8 @@ pub struct Scratch {
     pub(super) weights: Buffer,
     /// Offsets of rows of A and C.
     pub(super) rows: Vec<(isize, isize)>,
+    /// Some of them.
+    pub(super) some_rows: Vec<(isize, isize)>,
     /// Offsets of taps in A and B.
     pub(super) taps: Vec<(isize, isize)>,
     /// Gradients of weights in another order.
@@ -54,7 +56,10 @@ pub struct Scratch {
     pub(super) offsets: Vec<usize>,
     /// Rows and columns of results that tiles have.
     pub(super) extents: Vec<[u8; 2]>,
-    /// Windows over something, and over zeros alone.
+    /// The pixel of the background, and sums of gradients of windows over it.
+    pub(super) pixel: Buffer,
+    pub(super) pixel_sums: Buffer,
+    /// Windows over something, and over zeros or the background alone.
     pub(super) live: Vec<usize>,
     pub(super) blank: Vec<usize>,
     /// A bit per window.
