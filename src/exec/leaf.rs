@@ -8,6 +8,7 @@ use crate::ir::kernel::{Distribution, Leaf};
 use crate::ir::plan::{Buffer, BufferId, LeafCall, Routine, WriteMode};
 use crate::kernels::conv::{self, Batch, Epilogue};
 use crate::kernels::isa::Isa;
+use crate::kernels::lumps::Over;
 use crate::kernels::random::Generator;
 use crate::kernels::{conv_pool, pool, rows, winograd, winograd_plain, winograd_weights};
 
@@ -42,6 +43,7 @@ fn arity(routine: &Routine) -> (usize, [usize; 2]) {
         Routine::ConvPoolInputGradient(_) => (3, [1, 1]),
         Routine::ConvPoolWeightGradient(_) => (3, [1, 2]),
         Routine::BiasedConv { .. } => (3, [1, 1]),
+        Routine::LumpedConvInput { .. } => (3, [1, 1]),
         Routine::Winograd(_) => (2, [1, 1]),
         Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => (1, [1, 1]),
     }
@@ -116,6 +118,7 @@ impl LeafWork {
             },
             Routine::ConvPoolForward { .. } | Routine::BiasedConv { .. } => shared(1) && shared(2),
             Routine::ConvPoolInputGradient(_) => shared(2),
+            Routine::LumpedConvInput { .. } => shared(1),
             Routine::Winograd(_) => shared(1),
             Routine::ConvPoolWeightGradient(_) => self.slot,
             Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => false,
@@ -152,6 +155,11 @@ impl LeafWork {
                 Routine::ConvPoolInputGradient(spec) => {
                     let (taps, turned, scratch) = (input(1).bytes(), input(2).start, &mut scratch.kernels);
                     conv_pool::input_gradient(spec, count, input(0), taps, turned, output(0), scratch);
+                }
+                Routine::LumpedConvInput { conv, layer } => {
+                    let over = Over { images: input(2), layer };
+                    let (g, w, scratch) = (input(0), input(1).start, &mut scratch.kernels);
+                    conv::lumped_input_gradient(conv, count, g, w, output(0), over, scratch);
                 }
                 Routine::ConvPoolWeightGradient(spec) => {
                     let (x, g, taps) = (input(0), input(1), input(2).bytes());

@@ -245,6 +245,14 @@ pub enum Routine {
         /// They are `[kh, kw, cout, cin]`, used from the last tap to the first.
         turned: bool,
     },
+    /// `(g, w, images) -> dx`, as [`Leaf::ConvInput`], but gradients of pixels that come of windows over nothing but zeros
+    /// in the images of a layer are given as their sum, at the first of these pixels.
+    LumpedConvInput {
+        /// The convolution of whose input it is the gradient.
+        conv: Conv,
+        /// The layer; its windows are the pixels.
+        layer: Conv,
+    },
     /// `w -> turned weights` for `ConvPoolInputGradient`.
     TurnedWeights(ConvPool),
 }

@@ -3,8 +3,11 @@
 //! with the sum of their gradients.
 
 use super::conv::{Conv, Padding, Window};
-use super::isa::{Isa, versions};
+use super::isa::{Isa, by_isa, versions};
 use super::scratch::Scratch;
+use super::simd::{Portable, Vector, load_some};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Wide256, Wide512};
 
 /// Windows of the first example of which at least one must be over the background, for the others to be looked at.
 const SHARE: usize = 8;
@@ -24,8 +27,8 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Takes the first pixel of the first (padded) image inside of the padding for the background, if that has enough
-    /// windows over nothing else. It is copied to `pixel`.
+    /// Takes the first pixel of the first (padded) image inside of the padding for the background of so many examples, if
+    /// that image has enough windows over nothing else.
     ///
     /// # Safety
     /// The image is readable.
@@ -33,6 +36,7 @@ impl Background {
         isa: Isa,
         conv: &Conv,
         padding: &Padding,
+        examples: usize,
         image: *const f32,
         scratch: &mut Scratch,
     ) -> Option<Background> {
@@ -41,6 +45,11 @@ impl Background {
         if !suits || window.windows() < SHARE {
             return None;
         }
+        // Room for lists of windows is taken at first use, not when a background first appears.
+        scratch.some_rows.clear();
+        scratch.some_rows.reserve(window.windows());
+        scratch.taps.clear();
+        scratch.taps.reserve(examples * window.windows());
         let before = if padding.copies { window.pad } else { [0, 0] };
         let pixel = scratch.pixel.take(window.channels);
         // SAFETY: a pixel of the image.
@@ -63,7 +72,15 @@ impl Background {
         let Window { output, kernel, stride, dilation, channels, .. } = self.window;
         masks.resize(self.extents[0].max(masks.len()), 0);
         // SAFETY: the same contract; there is a word for each row.
-        unsafe { same_pixels(isa, self.extents, channels, image, self.pixel, masks.as_mut_ptr()) };
+        unsafe {
+            by_isa!(isa, portable, avx2, avx512)(
+                self.extents,
+                channels,
+                image,
+                self.pixel,
+                masks.as_mut_ptr(),
+            )
+        };
         let (mut lives, mut blanks) = (0, 0);
         live.resize(self.window.windows(), 0);
         blank.resize(self.window.windows(), 0);
@@ -114,15 +131,6 @@ pub(super) unsafe fn add_gradients(isa: Isa, windows: &[usize], g: *const f32, s
 }
 
 versions! {
-    /// For each row of the image a bit for each pixel that has the bits of this one.
-    ///
-    /// # Safety
-    /// Image and pixel are readable, the masks of all rows writable.
-    unsafe fn same_pixels(extents: [usize; 2], channels: usize, image: *const f32, pixel: *const f32, masks: *mut u64)
-        = same_pixels_body;
-}
-
-versions! {
     /// # Safety
     /// As for [`add_gradients`].
     unsafe fn add_rows(windows: &[usize], channels: usize, g: *const f32, sums: *mut f32) = add_rows_body;
@@ -134,29 +142,54 @@ versions! {
     unsafe fn outer(sizes: [usize; 3], pixel: *const f32, sums: *const f32, dw: *mut f32) = outer_body;
 }
 
+/// For each row of the image a bit for each pixel that has the numbers of this one.
+///
+/// # Safety
+/// The processor has V's features; image and pixel are readable, the masks of all rows writable.
 #[inline(always)]
-unsafe fn same_pixels_body(
+unsafe fn same_pixels<V: Vector>(
     [rows, columns]: [usize; 2],
     channels: usize,
     image: *const f32,
     pixel: *const f32,
     masks: *mut u64,
 ) {
-    // SAFETY: the caller's contract.
+    // SAFETY: `n` channels of each pixel.
     unsafe {
-        let pixel = std::slice::from_raw_parts(pixel.cast::<u32>(), channels);
+        let (least, all) = (V::splat(f32::MIN_POSITIVE), ((1u64 << V::LANES) - 1) as u32);
         for row in 0..rows {
-            let mut mask = 0;
-            for column in 0..columns {
-                let at = image.add((row * columns + column) * channels);
-                let at = std::slice::from_raw_parts(at.cast::<u32>(), channels);
-                let other = at.iter().zip(pixel).fold(0, |other, (a, b)| other | (a ^ b));
-                mask |= u64::from(other == 0) << column;
+            let mut others = 0;
+            for first in (0..channels).step_by(V::LANES) {
+                let n = V::LANES.min(channels - first);
+                let this: V = load_some(pixel.add(first), n);
+                for column in 0..columns {
+                    let at: V = load_some(image.add((row * columns + column) * channels + first), n);
+                    // What is not a number is less than nothing, so it is not the same as anything.
+                    let (above, below) = (at.sub(this), this.sub(at));
+                    let same = V::bits(least.greater(above)) & V::bits(least.greater(below));
+                    others |= u64::from(same != all) << column;
+                }
             }
-            *masks.add(row) = mask;
+            *masks.add(row) = !others;
         }
     }
 }
+
+macro_rules! same_pixels {
+    ($name:ident, $vector:ty $(, $features:literal)?) => {
+        $(#[target_feature(enable = $features)])?
+        unsafe fn $name(e: [usize; 2], c: usize, image: *const f32, pixel: *const f32, masks: *mut u64) {
+            // SAFETY: the caller's contract is the same, and the features are there.
+            unsafe { same_pixels::<$vector>(e, c, image, pixel, masks) }
+        }
+    };
+}
+
+same_pixels!(portable, Portable);
+#[cfg(target_arch = "x86_64")]
+same_pixels!(avx2, Wide256, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+same_pixels!(avx512, Wide512, "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma");
 
 #[inline(always)]
 unsafe fn add_rows_body(windows: &[usize], channels: usize, g: *const f32, sums: *mut f32) {

@@ -2,6 +2,7 @@
 
 use super::conv::{self, Batch, Conv, Window};
 use super::isa::Isa;
+use super::lumps::{self, Over};
 use super::scratch::Scratch;
 use super::{conv_gradient, pool, rows, winograd, winograd_plain, winograd_weights};
 
@@ -109,7 +110,29 @@ pub fn conv_input_gradient(
     let g = reads(g, examples, conv.output_elements());
     let dx = writes(dx, examples, conv.window.input_elements());
     // SAFETY: all operands are as long as they must be, and references do not overlap.
-    unsafe { conv_gradient::input_gradient_on(isa, conv, examples, g, w.as_ptr(), dx, scratch) }
+    unsafe { conv_gradient::input_gradient_on(isa, conv, examples, g, w.as_ptr(), dx, None, scratch) }
+}
+
+/// [`conv::lumped_input_gradient`]
+#[allow(clippy::too_many_arguments)]
+pub fn conv_lumped_input_gradient(
+    isa: Isa,
+    conv: &Conv,
+    examples: usize,
+    g: Batch<&[f32]>,
+    w: &[f32],
+    dx: Batch<&mut [f32]>,
+    (layer, images): (&Conv, Batch<&[f32]>),
+    scratch: &mut Scratch,
+) {
+    check_conv(conv);
+    check_conv(layer);
+    assert!(lumps::applies(conv, layer) && w.len() >= conv.weight_elements());
+    let g = reads(g, examples, conv.output_elements());
+    let dx = writes(dx, examples, conv.window.input_elements());
+    let over = Over { images: reads(images, examples, layer.window.input_elements()), layer };
+    // SAFETY: all operands are as long as they must be, and references do not overlap.
+    unsafe { conv_gradient::input_gradient_on(isa, conv, examples, g, w.as_ptr(), dx, Some(over), scratch) }
 }
 
 /// [`conv::weight_gradient`]

@@ -3,8 +3,8 @@
 //!
 //! Images are `[h, w, channels]`, weights `[kh, kw, channels / groups, out_channels]`, row-major.
 
-pub use super::conv_gradient::{input_gradient, weight_gradient};
 use super::background::{Background, repeat};
+pub use super::conv_gradient::{input_gradient, lumped_input_gradient, weight_gradient};
 use super::depthwise;
 pub use super::gemm::Epilogue;
 use super::gemm::{Matrix, Product, finish};
@@ -248,7 +248,7 @@ pub(super) unsafe fn forward_on(
             }
             let result = y.start.add(example * y.stride);
             if example == 0 {
-                background = Background::of(isa, conv, &padding, image, scratch);
+                background = Background::of(isa, conv, &padding, 1, image, scratch);
             } else if let Some(background) = background {
                 background.split(isa, image, scratch);
             }

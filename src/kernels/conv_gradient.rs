@@ -7,6 +7,7 @@ use super::depthwise;
 use super::gemm::{Epilogue, Product};
 use super::input_classes;
 use super::isa::Isa;
+use super::lumps::Over;
 use super::scratch::{Buffer, Scratch};
 use super::tile::Tiles;
 use super::transpose::transpose;
@@ -34,11 +35,29 @@ pub unsafe fn input_gradient(
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
-    unsafe { input_gradient_on(Isa::current(), conv, examples, g, w, dx, scratch) }
+    unsafe { input_gradient_on(Isa::current(), conv, examples, g, w, dx, None, scratch) }
+}
+
+/// [`input_gradient`] with lumps, where they apply to the convolution.
+///
+/// # Safety
+/// As for [`input_gradient`]; the layer's images are readable.
+pub unsafe fn lumped_input_gradient(
+    conv: &Conv,
+    examples: usize,
+    g: Batch<*const f32>,
+    w: *const f32,
+    dx: Batch<*mut f32>,
+    over: Over,
+    scratch: &mut Scratch,
+) {
+    // SAFETY: the same contract.
+    unsafe { input_gradient_on(Isa::current(), conv, examples, g, w, dx, Some(over), scratch) }
 }
 
 /// # Safety
-/// As for [`input_gradient`].
+/// As for [`input_gradient`] and, with lumps, [`lumped_input_gradient`].
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn input_gradient_on(
     isa: Isa,
     conv: &Conv,
@@ -46,6 +65,7 @@ pub(super) unsafe fn input_gradient_on(
     g: Batch<*const f32>,
     w: *const f32,
     dx: Batch<*mut f32>,
+    over: Option<Over>,
     scratch: &mut Scratch,
 ) {
     // SAFETY: the same contract.
@@ -58,7 +78,7 @@ pub(super) unsafe fn input_gradient_on(
         let turned = turn_weights(conv, w, mirror.is_some(), &mut weights);
         match mirror {
             Some(mirror) => forward_on(isa, &mirror, examples, g, turned, dx, Epilogue::default(), scratch),
-            None => input_classes::gradient(isa, conv, examples, g, turned, dx, scratch),
+            None => input_classes::gradient(isa, conv, examples, g, turned, dx, over, scratch),
         }
         scratch.weights = weights;
     }
@@ -157,7 +177,7 @@ pub(super) unsafe fn weight_gradient_on(
             let images = Batch { start: x.start.add(first * x.stride), stride: x.stride };
             let images = padding.group(window, images, count, padded);
             if first == 0 {
-                background = Background::of(isa, conv, &padding, images.start, scratch);
+                background = Background::of(isa, conv, &padding, size, images.start, scratch);
                 window_rows(conv, &padding, &mut scratch.some_rows);
             }
             let k = match background {

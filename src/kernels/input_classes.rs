@@ -8,6 +8,7 @@ use super::conv::{Batch, Conv, Window};
 use super::conv_gradient::group_of;
 use super::gemm::{Epilogue, Product};
 use super::isa::Isa;
+use super::lumps::Over;
 use super::scratch::Scratch;
 use super::tile::Tiles;
 use super::windows::reduce;
@@ -85,11 +86,12 @@ impl<'a> Span<'a> {
     }
 }
 
-/// The gradient, with weights as `[kh, kw, out_channels / groups, channels]`.
+/// The gradient, with weights as `[kh, kw, out_channels / groups, channels]`; with lumps, where they apply.
 ///
 /// # Safety
 /// `g` and `dx` hold `examples` examples at their strides, `turned` the weights; `dx` overlaps neither, and its
 /// examples do not overlap each other.
+#[allow(clippy::too_many_arguments)]
 pub(super) unsafe fn gradient(
     isa: Isa,
     conv: &Conv,
@@ -97,19 +99,30 @@ pub(super) unsafe fn gradient(
     g: Batch<*const f32>,
     turned: *const f32,
     dx: Batch<*mut f32>,
+    over: Option<Over>,
     scratch: &mut Scratch,
 ) {
     let w = &conv.window;
     let size = group_of(examples, conv.output_elements() + w.input_elements());
+    let mut lumps = std::mem::take(&mut scratch.lumps);
     // SAFETY: windows and pixels are those of the operands.
     unsafe {
+        if over.is_some() {
+            lumps.start(conv, size, turned);
+        }
         for first in (0..examples).step_by(size) {
             let count = size.min(examples - first);
+            if let Some(over) = over {
+                (0..count).for_each(|at| lumps.look(isa, over, first + at, at, scratch));
+            }
+            let left_out = |at: usize| over.and_then(|_| lumps.left_out(at));
             for (down, across) in
                 Span::all(w, 0).flat_map(|down| Span::all(w, 1).map(move |across| (down, across)))
             {
-                pixels(conv, [down, across], [count, g.stride, dx.stride], &mut scratch.rows);
                 taps(conv, [down, across], &mut scratch.taps);
+                let strides = [count, g.stride, dx.stride];
+                let fewer = pixels(conv, [down, across], strides, left_out, &mut scratch.rows);
+                scratch.left_out += (fewer * scratch.taps.len() * conv.group_out() * w.channels) as u64;
                 for group in 0..conv.groups {
                     let p = Product {
                         m: scratch.rows.len(),
@@ -132,30 +145,47 @@ pub(super) unsafe fn gradient(
                     reduce(Tiles::of(isa), &p, &scratch.rows);
                 }
             }
+            for at in (0..count).filter(|_| over.is_some()) {
+                let (g, dx) = (g.start.add((first + at) * g.stride), dx.start.add((first + at) * dx.stride));
+                lumps.finish(isa, at, g, dx);
+            }
         }
     }
+    scratch.lumps = lumps;
 }
 
-/// For each pixel of some examples the offset of the window with its number, and that of the pixel.
-fn pixels(
+/// For each pixel of some examples that is not left out the offset of the window with its number, and that of the pixel;
+/// gives how many are left out.
+fn pixels<'a>(
     conv: &Conv,
     [down, across]: [Span; 2],
     [examples, g_stride, dx_stride]: [usize; 3],
+    left_out: impl Fn(usize) -> Option<&'a [bool]>,
     rows: &mut Vec<(isize, isize)>,
-) {
+) -> usize {
     let w = &conv.window;
+    let mut fewer = 0;
     rows.clear();
+    // However many are left out this time.
+    rows.reserve(examples * (down.end - down.start) * (across.end - across.start));
     for example in 0..examples {
+        let left_out = left_out(example);
         for y in down.start..down.end {
             for x in across.start..across.end {
                 let window = (y * w.output[1] + x) * conv.out_channels;
                 let [row, column] =
                     [(down, y), (across, x)].map(|(s, i)| s.class.first + i * w.stride[s.class.d]);
-                let pixel = (row * w.input[1] + column) * w.channels;
+                let pixel = row * w.input[1] + column;
+                if left_out.is_some_and(|left_out| left_out[pixel]) {
+                    fewer += 1;
+                    continue;
+                }
+                let pixel = pixel * w.channels;
                 rows.push(((example * g_stride + window) as isize, (example * dx_stride + pixel) as isize));
             }
         }
     }
+    fewer
 }
 
 /// The offsets of the windows of the taps from there, and of their weights.

@@ -15,6 +15,7 @@ mod depthwise;
 pub mod gemm;
 mod input_classes;
 pub mod isa;
+pub mod lumps;
 mod patch;
 pub mod peak;
 pub mod pool;

@@ -1,6 +1,7 @@
 //! Memory that kernels need for a moment. A worker owns one; it grows at first use, so that the steady
 //! state allocates nothing.
 
+use super::lumps::Lumps;
 use super::sparse::Lists;
 
 /// A line of the cache.
@@ -56,6 +57,8 @@ pub struct Scratch {
     pub(super) offsets: Vec<usize>,
     /// Rows and columns of results that tiles have.
     pub(super) extents: Vec<[u8; 2]>,
+    /// Gradients that are given as one.
+    pub(super) lumps: Lumps,
     /// The pixel of the background, and sums of gradients of windows over it.
     pub(super) pixel: Buffer,
     pub(super) pixel_sums: Buffer,

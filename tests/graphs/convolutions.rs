@@ -247,3 +247,87 @@ fn a_gradient_that_goes_past_the_relu_is_not_masked_by_it() {
     let (simple, _) = passes::run(c.clone(), &passes::Options::default()).expect("the passes run");
     assert_same(&c, &simple, &sample, 1e-9, "two gradients");
 }
+
+/// Two convolutions with a stride over drawings on nothing: what the gradient is wanted of, and what else reads that of the
+/// pixels between them.
+fn drawn(activation: fn(&mut Builder, NodeId) -> NodeId, of_image: bool, square: bool) -> Computation {
+    let mut b = Builder::default();
+    let image = ops::input(&mut b, 0, &Type::f32(Shape::of(&[17, 19, 1])));
+    let windows = Windows { stride: [2, 2], ..Windows::default() };
+    let mut wanted = Vec::new();
+    let mut layer = |b: &mut Builder, x: NodeId, channels: [usize; 2], id: u32| {
+        let weights = ops::variable(b, VariableId(id), &Shape::of(&[3, 3, channels[0], channels[1]]));
+        let bias = ops::variable(b, VariableId(id + 1), &Shape::of(&[channels[1]]));
+        wanted.extend([weights, bias]);
+        let y = ops::conv2d(b, x, weights, &windows, 1);
+        let bias = ops::broadcast_like(b, bias, y);
+        let y = ops::add(b, y, bias);
+        activation(b, y)
+    };
+    let between = layer(&mut b, image, [1, 20], 0);
+    let y = layer(&mut b, between, [20, 33], 2);
+    if of_image {
+        wanted.push(image);
+    }
+    let shape = b.shape(y).clone();
+    let factor = ops::input(&mut b, 1, &Type::f32(shape));
+    let product = ops::mul(&mut b, y, factor);
+    let mut loss = ops::sum(&mut b, product, &[0, 1, 2]);
+    if square {
+        let squares = ops::mul(&mut b, between, between);
+        let squares = ops::sum(&mut b, squares, &[0, 1, 2]);
+        loss = ops::add(&mut b, loss, squares);
+    }
+    let slopes = gradients(&mut b, loss, &wanted);
+    let summed = slopes.into_iter().enumerate().map(|(i, slope)| {
+        let summed = if i < 4 { ops::batch_sum(&mut b, slope) } else { slope };
+        (format!("slope {i}"), summed)
+    });
+    let outputs = summed.collect();
+    Computation { graph: b.graph, outputs, updates: Vec::new() }
+}
+
+/// Gradients of pixels over nothing are lumped where only their sum counts, and gradients agree with the interpreter.
+#[test]
+fn drawings_on_nothing() {
+    let relu: fn(&mut Builder, NodeId) -> NodeId = ops::relu;
+    for (activation, of_image, square, lumped) in [
+        (relu, false, false, true),
+        (|_, x| x, false, false, true),
+        (ops::tanh, false, false, false),
+        (relu, true, false, false),
+        (relu, false, true, false),
+    ] {
+        let c = drawn(activation, of_image, square);
+        let mut sample = Sample::draw(&c.graph, 9, 1);
+        for (example, image) in sample.inputs[0].iter_mut().enumerate() {
+            for (at, x) in image.data.iter_mut().enumerate() {
+                if !(5..12).contains(&(at / 19)) || at % 19 < 4 + example {
+                    *x = 0.0;
+                }
+            }
+        }
+        let (after, _) = passes::run(c.clone(), &passes::Options::default()).expect("the passes run");
+        let options = PlanOptions { batch: 9, tile: None, fuse: true };
+        let plan = plan(&after, &variable_types(&after, &sample), &options).expect("a plan");
+        let found = plan.kernels.iter().any(|kernel| {
+            matches!(&kernel.work, Work::Leaf(LeafCall { routine: Routine::LumpedConvInput { .. }, .. }))
+        });
+        assert_eq!(found, lumped, "gradient of the image {of_image}, squares {square}");
+        let exact = interpreted(&c, &sample);
+        let shaken: Vec<_> = (0..3).map(|i| interpreted(&c, &moved(&sample, i))).collect();
+        let mut first: Option<Vec<Vec<f32>>> = None;
+        for (threads, tile) in [(1, None), (2, None), (3, None), (1, Some(2))] {
+            let way = Way { bare: false, threads, tile };
+            let got = run_compiled(&c, &sample, way).unwrap_or_else(|bad| panic!("{}", bad.title));
+            for (i, x) in exact.iter().enumerate() {
+                let shaken: Vec<_> = shaken.iter().map(|results| results[i].clone()).collect();
+                assert_near(x, &shaken, &got[i], &format!("slope {i}"));
+            }
+            if tile.is_none() {
+                let first = first.get_or_insert_with(|| got.clone());
+                assert!(*first == got, "{threads} threads");
+            }
+        }
+    }
+}

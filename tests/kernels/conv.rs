@@ -87,8 +87,14 @@ fn close(name: &str, got: &[f32], expected: &[f64], terms: f64, case: &Case) {
 
 fn check(case: &Case, examples: usize, scratch: &mut Scratch) {
     let Some(conv) = case.conv() else { return };
+    check_images(case, &numbers(examples * conv.window.input_elements(), 1), scratch);
+}
+
+fn check_images(case: &Case, x: &[f32], scratch: &mut Scratch) {
+    let Some(conv) = case.conv() else { return };
     let (nx, ny, nw) = (conv.window.input_elements(), conv.output_elements(), conv.weight_elements());
-    let (x, w, g) = (numbers(examples * nx, 1), numbers(nw, 2), numbers(examples * ny, 3));
+    let examples = x.len() / nx;
+    let (w, g) = (numbers(nw, 2), numbers(examples * ny, 3));
     let old = numbers(nw, 4);
     let mut y = vec![0f64; examples * ny];
     let mut dx = vec![0f64; examples * nx];
@@ -101,7 +107,7 @@ fn check(case: &Case, examples: usize, scratch: &mut Scratch) {
             dw[j] += xe * ge;
         });
     }
-    let (x, g) = (spread(&x, nx), spread(&g, ny));
+    let (x, g) = (spread(x, nx), spread(&g, ny));
     let xs = Batch { start: &x[..], stride: nx + GAP };
     let gs = Batch { start: &g[..], stride: ny + GAP };
     let mut first: Option<[Vec<f32>; 3]> = None;
@@ -261,4 +267,158 @@ fn the_layers_of_a_digit_classifier_and_of_a_residual_network() {
     check(&Case { stride: [2, 2], ..same }, 2, &mut scratch);
     check(&Case { kernel: [1, 1], stride: [2, 2], pad: [0, 0], after: [0, 0], ..same }, 2, &mut scratch);
     check(&Case { kernel: [5, 5], pad: [2, 2], after: [2, 2], ..same }, 9, &mut scratch);
+}
+
+/// Images of one pixel but for a part, which is another in each.
+fn drawings(case: &Case, examples: usize) -> Vec<f32> {
+    let [rows, columns] = case.input;
+    let pixel = numbers(case.channels, 7);
+    let mut x = numbers(examples * rows * columns * case.channels, 1);
+    for (at, to) in x.chunks_mut(case.channels).enumerate() {
+        let (example, y, x) = (at / (rows * columns), at / columns % rows, at % columns);
+        let drawn = (2 + example % 3..rows - 2).contains(&y) && (4..11 + example % 2).contains(&x);
+        if !drawn {
+            to.copy_from_slice(&pixel);
+        }
+    }
+    x
+}
+
+/// What lies over the background is computed once, with the bits of the sum in its order; gradients are to within
+/// rounding.
+#[test]
+fn windows_over_the_background() {
+    let plain = Case {
+        input: [12, 13],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pad: [0, 0],
+        after: [0, 0],
+        channels: 16,
+        out_channels: 64,
+        groups: 1,
+    };
+    for case in [
+        plain,
+        Case { stride: [2, 2], channels: 32, ..plain },
+        Case { input: [12, 30], pad: [1, 2], after: [2, 0], channels: 17, out_channels: 5, ..plain },
+        Case { dilation: [2, 1], stride: [1, 2], out_channels: 16, ..plain },
+        Case { kernel: [1, 1], out_channels: 33, ..plain },
+    ] {
+        let mut scratch = Scratch::new();
+        let x = drawings(&case, 11);
+        check_images(&case, &x, &mut scratch);
+        assert!(scratch.left_out() > 0, "{case:?}");
+        in_order(&case, &x, &mut scratch);
+    }
+    // Nothing is left out where the first image has no background, where channels are few, or images wide.
+    let mut noise = numbers(12 * 13 * 16, 1);
+    noise.extend(drawings(&plain, 3));
+    for (case, x) in [
+        (plain, noise),
+        (Case { channels: 8, ..plain }, drawings(&Case { channels: 8, ..plain }, 3)),
+        (Case { input: [6, 65], ..plain }, drawings(&Case { input: [6, 65], ..plain }, 2)),
+    ] {
+        let mut scratch = Scratch::new();
+        check_images(&case, &x, &mut scratch);
+        assert_eq!(scratch.left_out(), 0, "{case:?}");
+    }
+}
+
+/// Each result is one chain of fused multiply-adds over rows, columns and channels of its window.
+fn in_order(case: &Case, x: &[f32], scratch: &mut Scratch) {
+    let Some(conv) = case.conv() else { return };
+    let (nx, ny) = (conv.window.input_elements(), conv.output_elements());
+    let (w, mut y) = (numbers(conv.weight_elements(), 2), vec![CANARY; x.len() / nx * ny]);
+    let images = Batch { start: x, stride: nx };
+    checked::conv_forward(
+        Isa::current(),
+        &conv,
+        x.len() / nx,
+        images,
+        &w,
+        Batch { start: &mut y[..], stride: ny },
+        scratch,
+    );
+    for (x, y) in x.chunks(nx).zip(y.chunks(ny)) {
+        let mut expected = vec![0.0f32; ny];
+        each_product(&conv, |i, j, k| expected[k] = x[i].mul_add(w[j], expected[k]));
+        assert!(y.iter().zip(&expected).all(|(y, expected)| y == expected), "{case:?}");
+    }
+}
+
+/// Pixels that come of nothing but zeros get only their sum, the others the bits that they get alone.
+#[test]
+fn lumps() {
+    let layer = Case {
+        input: [17, 19],
+        kernel: [3, 3],
+        stride: [2, 2],
+        dilation: [1, 1],
+        pad: [0, 0],
+        after: [0, 0],
+        channels: 1,
+        out_channels: 20,
+        groups: 1,
+    };
+    let padded = Case { input: [15, 16], pad: [1, 1], after: [1, 2], ..layer };
+    let after = Case { input: [8, 9], channels: 20, out_channels: 33, ..layer };
+    let wide = Case { stride: [3, 2], kernel: [2, 3], ..after };
+    for (layer, case) in [(layer, after), (padded, after), (layer, wide)] {
+        let (layer, conv) = (layer.conv().unwrap(), case.conv().unwrap());
+        let (examples, ni) = (11, layer.window.input_elements());
+        let mut images = numbers(examples * ni, 9);
+        // The last one has no zeros, the one before nothing else.
+        for (i, x) in images.iter_mut().enumerate().take((examples - 1) * ni) {
+            let (y, column) = (i % ni / layer.window.input[1], i % layer.window.input[1]);
+            if i / ni == examples - 2 || !(5..12).contains(&y) || column < 4 + i / ni {
+                *x = 0.0;
+            }
+        }
+        let (nx, ny, c) = (conv.window.input_elements(), conv.output_elements(), case.channels);
+        let (w, g) = (numbers(conv.weight_elements(), 2), numbers(examples * ny, 3));
+        let gs = Batch { start: &g[..], stride: ny };
+        let seen = Batch { start: &images[..], stride: ni };
+        let mut first: Option<Vec<f32>> = None;
+        for isa in Isa::available() {
+            let mut scratch = Scratch::new();
+            let mut alone = vec![CANARY; examples * nx];
+            let to = Batch { start: &mut alone[..], stride: nx };
+            checked::conv_input_gradient(isa, &conv, examples, gs, &w, to, &mut scratch);
+            let mut dx = vec![CANARY; examples * nx];
+            let to = Batch { start: &mut dx[..], stride: nx };
+            checked::conv_lumped_input_gradient(
+                isa,
+                &conv,
+                examples,
+                gs,
+                &w,
+                to,
+                (&layer, seen),
+                &mut scratch,
+            );
+            assert!(scratch.left_out() > 0);
+            for (e, (dx, alone)) in dx.chunks(nx).zip(alone.chunks(nx)).enumerate() {
+                let image = &images[e * ni..][..ni];
+                let mut over_zeros = vec![true; nx / c];
+                each_product(&layer, |x, _, y| over_zeros[y / layer.out_channels] &= image[x] == 0.0);
+                assert_eq!(over_zeros.iter().all(|zeros| *zeros), e == examples - 2);
+                assert_eq!(over_zeros.contains(&true), e < examples - 1);
+                let lump = over_zeros.iter().position(|zeros| *zeros);
+                for (pixel, zeros) in over_zeros.iter().enumerate() {
+                    let (dx, alone) = (&dx[pixel * c..][..c], &alone[pixel * c..][..c]);
+                    assert!(*zeros || dx == alone, "{case:?}");
+                    assert!(!zeros || Some(pixel) == lump || dx.iter().all(|x| *x == 0.0), "{case:?}");
+                }
+                for channel in 0..c {
+                    let sum =
+                        |x: &[f32]| x.iter().skip(channel).step_by(c).map(|x| f64::from(*x)).sum::<f64>();
+                    assert!((sum(dx) - sum(alone)).abs() < 1e-4, "{case:?}");
+                }
+            }
+            let first = first.get_or_insert_with(|| dx.clone());
+            assert!(*first == dx, "bits differ on {isa:?}: {case:?}");
+        }
+    }
 }

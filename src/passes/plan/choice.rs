@@ -82,7 +82,7 @@ fn dense(lowered: &Lowered, root: NodeId, leaf: &Leaf, refusals: &[(NodeId, &'st
 /// Of a kernel that the planner makes of several ops.
 pub fn routine(routine: &Routine) -> String {
     match routine {
-        Routine::Leaf(_) | Routine::BiasedConv { .. } => String::new(),
+        Routine::Leaf(_) | Routine::BiasedConv { .. } | Routine::LumpedConvInput { .. } => String::new(),
         Routine::ConvPoolForward { spec, winograd: true } => {
             format!("{}; {}", fused(spec), in_winograd(&spec.conv))
         }

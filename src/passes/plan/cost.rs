@@ -31,7 +31,9 @@ pub fn routine(routine: &Routine, elements: usize) -> u64 {
         Routine::ConvPoolInputGradient(spec) | Routine::ConvPoolWeightGradient(spec) => {
             convolution(&needed(spec)) / spec.taps() as u64
         }
-        Routine::BiasedConv { conv, winograd: false, .. } => convolution(conv),
+        Routine::LumpedConvInput { conv, .. } | Routine::BiasedConv { conv, winograd: false, .. } => {
+            convolution(conv)
+        }
         Routine::Winograd(conv) | Routine::BiasedConv { conv, winograd: true, .. } => in_winograd(conv),
         Routine::WinogradWeights { conv, .. } => 4 * winograd::weights_elements(conv) as u64,
         Routine::TurnedWeights(_) => 0,
@@ -44,7 +46,9 @@ pub fn dense(routine: &Routine) -> Option<u64> {
         Routine::ConvPoolForward { spec, .. }
         | Routine::ConvPoolInputGradient(spec)
         | Routine::ConvPoolWeightGradient(spec) => Some(convolution(&spec.conv)),
-        Routine::Winograd(conv) | Routine::BiasedConv { conv, .. } => Some(convolution(conv)),
+        Routine::Winograd(conv)
+        | Routine::BiasedConv { conv, .. }
+        | Routine::LumpedConvInput { conv, .. } => Some(convolution(conv)),
         Routine::WinogradWeights { .. } | Routine::TurnedWeights(_) => Some(0),
         Routine::Leaf(Leaf::WinogradWeight(conv)) => Some(convolution(conv)),
         Routine::Leaf(_) => None,

@@ -62,6 +62,7 @@ fn convolution(kernel: &PlannedKernel) -> Option<(&Conv, bool)> {
         | Routine::ConvPoolForward { .. }
         | Routine::ConvPoolInputGradient(_)
         | Routine::ConvPoolWeightGradient(_)
+        | Routine::LumpedConvInput { .. }
         | Routine::WinogradWeights { .. }
         | Routine::TurnedWeights(_) => None,
     }

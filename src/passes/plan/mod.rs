@@ -19,6 +19,7 @@ mod gemm;
 mod index;
 mod kernels;
 mod lowered;
+mod lumps;
 mod memory;
 mod merge;
 mod nest;
@@ -80,7 +81,8 @@ pub fn plan(
     let kept: Vec<BufferId> =
         updates.iter().map(|(.., from)| *from).chain(output_buffers.iter().copied()).collect();
     let (mut kernels, least) = if options.fuse {
-        let joined = epilogue::join(kernels, &buffers, &kept);
+        let mut joined = epilogue::join(kernels, &buffers, &kept);
+        lumps::find(&mut joined, &buffers, &kept);
         let merged = merge::merge(joined, &buffers, &kept);
         again::make(merged, &mut buffers, &kept, options.batch)
     } else {

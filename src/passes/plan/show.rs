@@ -310,6 +310,10 @@ fn routine(routine: &Routine) -> String {
         Routine::ConvPoolInputGradient(spec) => {
             format!("input gradient at the maxima of the convolution, {}", conv_pool(spec))
         }
+        Routine::LumpedConvInput { conv, layer } => {
+            let ([h, w], of) = (layer.window.kernel, leaf(&Leaf::ConvInput(*conv)));
+            format!("{of}, a sum where {h} x {w} of the last are 0")
+        }
         Routine::ConvPoolWeightGradient(spec) => {
             format!("weight and bias gradients at the maxima of the convolution, {}", conv_pool(spec))
         }
