@@ -2,6 +2,7 @@
 //! windows themselves. All of them have the same result, and as gradients of weights they are one product of that pixel
 //! with the sum of their gradients.
 
+use super::blank::sort;
 use super::conv::{Conv, Padding, Window};
 use super::isa::{Isa, by_isa, versions};
 use super::scratch::Scratch;
@@ -50,7 +51,8 @@ impl Background {
         scratch.some_rows.reserve(window.windows());
         scratch.taps.clear();
         scratch.taps.reserve(examples * window.windows());
-        let before = if padding.copies { window.pad } else { [0, 0] };
+        // Without copies there is no padding; with them it may be wider than what windows cover.
+        let before = [0, 1].map(|d| window.pad[d].min(extents[d] - 1));
         let pixel = scratch.pixel.take(window.channels);
         // SAFETY: a pixel of the image.
         unsafe {
@@ -81,22 +83,12 @@ impl Background {
                 masks.as_mut_ptr(),
             )
         };
-        let (mut lives, mut blanks) = (0, 0);
-        live.resize(self.window.windows(), 0);
-        blank.resize(self.window.windows(), 0);
-        for y in 0..output[0] {
+        sort(output, live, blank, |y| {
             let rows = (0..kernel[0]).map(|tap| masks[y * stride[0] + tap * dilation[0]]);
             let all = rows.fold(u64::MAX, |all, row| all & row);
             let all = (0..kernel[1]).fold(u64::MAX, |both, tap| both & all >> (tap * dilation[1]));
-            for x in 0..output[1] {
-                let over_it = (all >> (x * stride[1]) & 1) as usize;
-                (live[lives], blank[blanks]) = (y * output[1] + x, y * output[1] + x);
-                lives += 1 - over_it;
-                blanks += over_it;
-            }
-        }
-        live.truncate(lives);
-        blank.truncate(blanks);
+            move |x| all >> (x * stride[1]) & 1 == 1
+        });
     }
 
     /// Adds the products of the pixel and `sums`, a number for each output channel, to each tap of `dw`.

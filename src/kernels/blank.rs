@@ -48,24 +48,37 @@ impl Reach {
         masks.resize(self.image_rows.max(masks.len()), 0);
         // SAFETY: the same contract; there is a word for each row.
         unsafe { (Routines::of(isa).lit)(self, image, masks.as_mut_ptr()) };
-        let [rows, columns] = self.windows;
-        let (mut lives, mut blanks) = (0, 0);
-        live.resize(rows * columns, 0);
-        blank.resize(rows * columns, 0);
         let under = u64::MAX >> (64 - self.numbers);
-        for y in 0..rows {
+        sort(self.windows, live, blank, |y| {
             let first = y * self.steps[0];
             let any = masks[first..first + self.rows].iter().fold(0, |any, row| any | row);
-            for x in 0..columns {
-                let is_live = any >> (x * self.steps[1]) & under != 0;
-                (live[lives], blank[blanks]) = (y * columns + x, y * columns + x);
-                lives += usize::from(is_live);
-                blanks += usize::from(!is_live);
-            }
-        }
-        live.truncate(lives);
-        blank.truncate(blanks);
+            move |x| any >> (x * self.steps[1]) & under == 0
+        });
     }
+}
+
+/// Sorts the numbers of windows by what `row` says of each row: which of its windows are blank.
+#[inline(always)]
+pub(super) fn sort<R: Fn(usize) -> bool>(
+    [rows, columns]: [usize; 2],
+    live: &mut Vec<usize>,
+    blank: &mut Vec<usize>,
+    row: impl Fn(usize) -> R,
+) {
+    let (mut lives, mut blanks) = (0, 0);
+    live.resize(rows * columns, 0);
+    blank.resize(rows * columns, 0);
+    for y in 0..rows {
+        let is_blank = row(y);
+        for x in 0..columns {
+            let is_blank = is_blank(x);
+            (live[lives], blank[blanks]) = (y * columns + x, y * columns + x);
+            lives += usize::from(!is_blank);
+            blanks += usize::from(is_blank);
+        }
+    }
+    live.truncate(lives);
+    blank.truncate(blanks);
 }
 
 /// Writes the results of the first of these windows to the places of the others: `channels` numbers and as many bytes

@@ -178,7 +178,9 @@ pub(super) unsafe fn weight_gradient_on(
             let images = padding.group(window, images, count, padded);
             if first == 0 {
                 background = Background::of(isa, conv, &padding, size, images.start, scratch);
-                window_rows(conv, &padding, &mut scratch.some_rows);
+                if background.is_some() {
+                    window_rows(conv, &padding, &mut scratch.some_rows);
+                }
             }
             let k = match background {
                 None => window_taps(conv, &padding, count, images.stride, g.stride, &mut scratch.taps),

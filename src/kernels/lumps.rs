@@ -84,6 +84,7 @@ impl Lumps {
     /// # Safety
     /// Its image is readable.
     pub unsafe fn look(&mut self, isa: Isa, over: Over, example: usize, at: usize, scratch: &mut Scratch) {
+        self.live[at] = self.pixels;
         let window = &over.layer.window;
         let padding = Padding::of(window);
         let Some(reach) = reach(over.layer) else { return };
@@ -97,7 +98,6 @@ impl Lumps {
             }
             reach.split(isa, image, scratch);
         }
-        self.live[at] = self.pixels;
         if scratch.blank.len() * SHARE >= self.pixels {
             let here = at * self.pixels..(at + 1) * self.pixels;
             self.live[at] = scratch.live.len();

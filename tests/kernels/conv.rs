@@ -312,6 +312,9 @@ fn windows_over_the_background() {
         assert!(scratch.left_out() > 0, "{case:?}");
         in_order(&case, &x, &mut scratch);
     }
+    // Padding that is wider than what windows cover.
+    let narrow = Case { input: [1, 1], kernel: [1, 1], stride: [1, 4], pad: [24, 3], ..plain };
+    check(&narrow, 3, &mut Scratch::new());
     // Nothing is left out where the first image has no background, where channels are few, or images wide.
     let mut noise = numbers(12 * 13 * 16, 1);
     noise.extend(drawings(&plain, 3));
