@@ -10,6 +10,24 @@ pub struct Wide256(__m256);
 /// Eight ones, then eight zeros: the mask of `n` lanes starts `n` before the zeros.
 static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// For each choice of 8 lanes, as bits, their numbers in order; then zeros.
+static CHOSEN_LANES: [[u8; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut choice = 0;
+    while choice < 256 {
+        let (mut lane, mut at) = (0, 0);
+        while lane < 8 {
+            if choice >> lane & 1 == 1 {
+                table[choice][at] = lane as u8;
+                at += 1;
+            }
+            lane += 1;
+        }
+        choice += 1;
+    }
+    table
+};
+
 impl Vector for Wide256 {
     const LANES: usize = 8;
     type Mask = __m256i;
@@ -92,16 +110,11 @@ impl Vector for Wide256 {
     }
     #[inline(always)]
     unsafe fn store_chosen(self, choice: __m256, p: *mut f32) {
-        // SAFETY: the caller vouches for the features; at most 8 numbers are written.
+        // SAFETY: the caller vouches for the features and the memory; there is a line for each choice of 8 lanes.
         unsafe {
-            let mut lanes = [0.0; 8];
-            _mm256_storeu_ps(lanes.as_mut_ptr(), self.0);
-            let (mut bits, mut p) = (_mm256_movemask_ps(choice), p);
-            while bits != 0 {
-                *p = lanes[bits.trailing_zeros() as usize & 7];
-                p = p.add(1);
-                bits &= bits - 1;
-            }
+            let lanes = CHOSEN_LANES.as_ptr().add(_mm256_movemask_ps(choice) as usize);
+            let lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(lanes.cast()));
+            _mm256_storeu_ps(p, _mm256_permutevar8x32_ps(self.0, lanes));
         }
     }
     #[inline(always)]
