@@ -9,6 +9,7 @@ use super::conv::{Batch, Padding, Window};
 use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments, all_live};
 use super::gemm::share;
 use super::isa::{Isa, versions};
+use super::maxima::{CHANNELS, Example, Maxima};
 use super::patch;
 use super::rowsum::{Gather, Rows, SPREAD_COLUMNS, Spread};
 use super::scratch::Scratch;
@@ -163,25 +164,6 @@ unsafe fn sum_windows(which: *const u8, g: *const f32, windows: usize, channels:
     }
 }
 
-versions! {
-    /// Bit `w % 32` of `bits[w / 32][c]` says whether gradient flows at window `w`, channel `c`.
-    unsafe fn window_bits(which: *const u8, windows: usize, channels: usize, bits: *mut u32) = collect_bits;
-}
-
-#[inline(always)]
-unsafe fn collect_bits(which: *const u8, windows: usize, channels: usize, bits: *mut u32) {
-    for w in 0..windows {
-        for c in 0..channels {
-            // SAFETY: there is a word for each channel and 32 windows.
-            unsafe {
-                let flows = u32::from(*which.add(w * channels + c) != NONE);
-                let word = bits.add(w / 32 * channels + c);
-                *word = if w % 32 == 0 { flows } else { *word | flows << (w % 32) };
-            }
-        }
-    }
-}
-
 /// Adds one example's gradient to the weights' in the order `[out_channels, kh, kw, channels]`.
 ///
 /// # Safety
@@ -200,35 +182,30 @@ unsafe fn gather_example(
     let channels = shape.conv.out_channels;
     let segments = Segments::of(&shape.conv, padding);
     let taps = shape.tap_offsets(padding);
-    let words = shape.windows().div_ceil(32);
-    scratch.bits.resize(words * channels, 0);
     let rows = Rows::of(isa);
+    let Scratch { offsets, maxima, .. } = scratch;
+    let example = Example { which, g, channels, windows: offsets, taps: &taps };
     // SAFETY: the caller's windows; a channel's sums hold all segments.
     unsafe {
-        window_bits(isa, which, shape.windows(), channels, scratch.bits.as_mut_ptr());
-        for c in 0..channels {
-            let own = sums.add(c * segments.count * segments.len);
-            let gather = Gather {
-                image,
-                segments: [0; 3],
-                sums: own,
-                sums_step: segments.len,
-                bits: scratch.bits.as_ptr().add(c),
-                words,
-                windows: scratch.offsets.as_ptr(),
-                taps: taps.as_ptr(),
-                which: which.add(c),
-                g: g.add(c),
-                channels,
-                columns: segments.len,
-            };
-            gather_channel(rows, &segments, gather);
+        for first in (0..channels).step_by(CHANNELS) {
+            maxima.list(isa, &example, first);
+            let own = sums.add(first * segments.count * segments.len);
+            gather_channels(rows, &segments, image, own, maxima);
         }
     }
 }
 
-/// All segments and columns of one output channel.
-unsafe fn gather_channel(rows: &Rows, segments: &Segments, gather: Gather) {
+/// All segments and columns of the listed output channels.
+///
+/// # Safety
+/// The pixels of the lists lie in the image; `sums` holds all segments of each channel.
+unsafe fn gather_channels(
+    rows: &Rows,
+    segments: &Segments,
+    image: *const f32,
+    sums: *mut f32,
+    maxima: &mut Maxima,
+) {
     let vectors = segments.len.div_ceil(rows.lanes);
     let passes = |together: usize, most: usize| (segments.count / together) * vectors.div_ceil(most);
     let threes = passes(3, rows.gather_three.len()) <= 3 * passes(3, rows.gather_one.len());
@@ -241,15 +218,22 @@ unsafe fn gather_channel(rows: &Rows, segments: &Segments, gather: Gather) {
             let (start, end) = (share(vectors, blocks, block), share(vectors, blocks, block + 1));
             let first = start * rows.lanes;
             let columns = (segments.len - first).min((end - start) * rows.lanes);
-            let part = Gather {
-                segments: std::array::from_fn(|i| segments.offset(segment + i.min(count - 1)) + first),
-                sums: gather.sums.wrapping_add(segment * segments.len + first),
-                columns,
-                ..gather
-            };
             let full = columns == (end - start) * rows.lanes;
-            // SAFETY: segments and columns exist; the variant suits the columns.
-            unsafe { variants[end - start - 1][usize::from(full)](&part) };
+            let gather = variants[end - start - 1][usize::from(full)];
+            let from = std::array::from_fn(|i| segments.offset(segment + i.min(count - 1)) + first);
+            for channel in 0..maxima.channels() {
+                let own = (channel * segments.count + segment) * segments.len + first;
+                let part = Gather {
+                    image,
+                    segments: from,
+                    sums: sums.wrapping_add(own),
+                    sums_step: segments.len,
+                    list: maxima.of(channel),
+                    columns,
+                };
+                // SAFETY: segments and columns exist; the variant suits the columns.
+                unsafe { gather(&part) };
+            }
         }
         segment += count;
     }

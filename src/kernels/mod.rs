@@ -16,6 +16,7 @@ pub mod gemm;
 mod input_classes;
 pub mod isa;
 pub mod lumps;
+mod maxima;
 mod patch;
 pub mod peak;
 pub mod pool;

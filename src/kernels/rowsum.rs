@@ -1,7 +1,8 @@
-//! Segmented row accumulation: sums of `g * row` over rows that bit masks choose, kept in registers.
+//! Segmented row accumulation: sums of `g * row` over rows that lists or bit masks choose, kept in registers.
 
 use super::conv_pool_gradient::MASK_CHANNELS;
 use super::isa::{Isa, by_isa};
+use super::maxima::List;
 use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
@@ -9,7 +10,7 @@ use super::simd::{Wide256, Wide512};
 /// The most columns of a [`Spread`].
 pub(super) const SPREAD_COLUMNS: usize = 96;
 
-/// `sums[s] += sum over chosen windows of g[window] * image[window + tap + segment s]`, for one channel.
+/// `sums[s] += sum over the list of gradient * image[offset + segment s]`, for one channel.
 #[derive(Clone, Copy)]
 pub(super) struct Gather {
     pub image: *const f32,
@@ -18,16 +19,7 @@ pub(super) struct Gather {
     /// Where the first segment's sums are, and from one to the next.
     pub sums: *mut f32,
     pub sums_step: usize,
-    /// A bit per window; from one word to the next it is `channels`.
-    pub bits: *const u32,
-    pub words: usize,
-    /// Offsets of the windows, and of their taps.
-    pub windows: *const usize,
-    pub taps: *const usize,
-    /// The tap of each window and its gradient; from one window to the next it is `channels`.
-    pub which: *const u8,
-    pub g: *const f32,
-    pub channels: usize,
+    pub list: List,
     pub columns: usize,
 }
 
@@ -54,19 +46,12 @@ unsafe fn gather<V: Vector, const S: usize, const NV: usize, const FULL: bool>(t
             }
         }
         let segments: [*const f32; S] = std::array::from_fn(|s| t.image.wrapping_add(t.segments[s]));
-        for word in 0..t.words {
-            let mut bits = *t.bits.add(word * t.channels);
-            while bits != 0 {
-                let window = word * 32 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let at = window * t.channels;
-                let tap = usize::from(*t.which.add(at));
-                let offset = *t.windows.add(window) + *t.taps.add(tap);
-                let g = V::splat(*t.g.add(at));
-                for s in 0..S {
-                    for j in 0..NV {
-                        sums[s][j] = g.fma(load(segments[s].wrapping_add(offset), j), sums[s][j]);
-                    }
+        for i in 0..t.list.count {
+            let offset = (*t.list.offsets.add(i)).to_bits() as usize;
+            let g = V::splat(*t.list.gradients.add(i));
+            for s in 0..S {
+                for j in 0..NV {
+                    sums[s][j] = g.fma(load(segments[s].wrapping_add(offset), j), sums[s][j]);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! state allocates nothing.
 
 use super::lumps::Lumps;
+use super::maxima::Maxima;
 use super::sparse::Lists;
 
 /// A line of the cache.
@@ -65,8 +66,8 @@ pub struct Scratch {
     /// Windows over something, and over zeros or the background alone.
     pub(super) live: Vec<usize>,
     pub(super) blank: Vec<usize>,
-    /// A bit per window.
-    pub(super) bits: Vec<u32>,
+    /// The maxima of some channels.
+    pub(super) maxima: Maxima,
     /// A bit per channel, or per number of a row.
     pub(super) masks: Vec<u64>,
     /// Multiply-adds with zeros that were not done.
