@@ -131,19 +131,29 @@ unsafe fn block(tiles: &Tiles, p: &Product, [a_row, c_row]: [usize; 2]) {
         let full = columns == vectors * tiles.lanes;
         let count = p.m.div_ceil(tiles.even_rows(vectors));
         let mut tile = p.tile(first, columns);
-        for i in 0..count {
-            let (start, end) = (share(p.m, count, i), share(p.m, count, i + 1));
-            let variant = tiles.for_even_rows(vectors, end - start, a_row as isize);
+        // Tiles with as many rows differ in where they start.
+        for (rows, start, tiles_of_rows) in shares(p.m, count) {
+            let variant = tiles.for_even_rows(vectors, rows, a_row as isize);
             for r in 0..variant.rows {
                 // A tile with more rows than are left does the last one again.
-                let row = end.min(start + r + 1) - 1;
+                let row = r.min(rows - 1);
                 (tile.a_rows[r], tile.c_rows[r]) = ((row * a_row) as isize, (row * c_row) as isize);
             }
             let run = if full { variant.full } else { variant.masked };
-            // SAFETY: rows and columns are the product's; the variant suits the columns and the rows.
-            unsafe { run(&tile) };
+            for row in (start..).step_by(rows).take(tiles_of_rows) {
+                tile.a = p.a.wrapping_add(row * a_row);
+                tile.c = p.c.wrapping_add(first + row * c_row);
+                // SAFETY: rows and columns are the product's; the variant suits the columns and the rows.
+                unsafe { run(&tile) };
+            }
         }
     }
+}
+
+/// The parts of [`share`] by size: how large, where the first of them starts and how many they are.
+fn shares(total: usize, parts: usize) -> [(usize, usize, usize); 2] {
+    let (each, more) = (total / parts, total % parts);
+    [(each + 1, 0, more), (each, more * (each + 1), parts - more)]
 }
 
 /// A matrix in memory: where its element (0, 0) is, and the distances between rows and between columns.
