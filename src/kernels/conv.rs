@@ -6,9 +6,10 @@
 use super::background::{Background, repeat};
 pub use super::conv_gradient::{input_gradient, lumped_input_gradient, weight_gradient};
 use super::depthwise;
-pub use super::gemm::Epilogue;
-use super::gemm::{Matrix, Product, finish};
+use super::gemm::{Matrix, finish};
 use super::isa::Isa;
+pub use super::products::Epilogue;
+use super::products::Product;
 use super::scratch::Scratch;
 use super::tile::Tiles;
 use super::windows::reduce;

@@ -4,10 +4,10 @@
 use super::background::{Background, add_gradients};
 use super::conv::{Batch, Conv, Padding, Window, forward_on, window_rows};
 use super::depthwise;
-use super::gemm::{Epilogue, Product};
 use super::input_classes;
 use super::isa::Isa;
 use super::lumps::Over;
+use super::products::{Epilogue, Product};
 use super::scratch::{Buffer, Scratch};
 use super::tile::Tiles;
 use super::transpose::transpose;

@@ -9,8 +9,8 @@ use super::conv::{Batch, Conv, Padding};
 pub use super::conv_pool_gradient::{
     input_gradient, input_weights_elements, prepare_input_weights, weight_gradient,
 };
-use super::gemm::share;
 use super::isa::{Isa, by_isa};
+use super::products::share;
 use super::scratch::Scratch;
 use super::simd::{Portable, Vector};
 #[cfg(target_arch = "x86_64")]

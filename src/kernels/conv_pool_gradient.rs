@@ -7,10 +7,10 @@
 use super::blank::Reach;
 use super::conv::{Batch, Padding, Window};
 use super::conv_pool::{ConvPool, MAX_TAPS, NONE, Segments, all_live};
-use super::gemm::share;
 use super::isa::{Isa, versions};
 use super::maxima::{CHANNELS, Example, Maxima};
 use super::patch;
+use super::products::share;
 use super::rowsum::{Gather, Rows, SPREAD_COLUMNS, Spread};
 use super::scratch::Scratch;
 use super::transpose::transpose;

@@ -1,14 +1,11 @@
-//! Matrix products: blocks around the register tile, for any strides, and the batch-reduce form that
-//! convolutions use.
+//! Matrix products for any strides: copies first what the register tile could not read well.
 
 use super::isa::Isa;
+use super::products::{Epilogue, K_BLOCK, Product, product, share};
 use super::scratch::{ProductScratch, Scratch};
-pub use super::tile::Epilogue;
-use super::tile::{MAX_ROWS, Tile, Tiles};
+use super::tile::Tiles;
 use super::transpose::{transpose, transpose_to};
 
-/// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
-const K_BLOCK: usize = 512;
 /// Columns of C from which on a transposed A is copied first, so that a row's steps of k are neighbours.
 const PACK_COLUMNS: usize = 64;
 /// Steps of k up to which that does not pay: so many lines of the cache find room beside each other.
@@ -16,145 +13,6 @@ const PACK_STEPS: usize = 32;
 /// Rows of C from which on a block of columns of a wide B is copied first: lines that stand whole powers of
 /// two apart share few places of the nearest cache. (Both: 1.1 to 1.4 times as fast on Sapphire Rapids.)
 const PACK_ROWS: usize = 48;
-
-/// A product summed over taps: `c[row(i).1 + j] (+)= sum over (ta, tb), k of
-/// a[row(i).0 + ta + k * a_step] * b[tb + k * b_step + j]`. Offsets are in elements.
-#[derive(Clone, Copy, Debug)]
-pub struct Product<'a> {
-    /// Rows of C.
-    pub m: usize,
-    /// Columns of C, which are neighbours in B and C.
-    pub n: usize,
-    /// Steps in each tap.
-    pub k: usize,
-    /// Where offsets into A start.
-    pub a: *const f32,
-    /// From one k to the next in A.
-    pub a_step: isize,
-    /// Where offsets into B start.
-    pub b: *const f32,
-    /// From one k to the next in B.
-    pub b_step: isize,
-    /// Where offsets into C start.
-    pub c: *mut f32,
-    /// Pairs of offsets into A and B.
-    pub taps: &'a [(isize, isize)],
-    /// Start from what C holds, not from 0.
-    pub accumulate: bool,
-    /// What is done to the sums at the end.
-    pub epilogue: Epilogue,
-}
-
-impl Product<'_> {
-    /// The tile for so many columns from `first` on, still without rows.
-    pub(super) fn tile(&self, first: usize, columns: usize) -> Tile<'_> {
-        Tile {
-            a: self.a,
-            a_rows: [0; MAX_ROWS],
-            a_step: self.a_step,
-            b: self.b.wrapping_add(first),
-            b_step: self.b_step,
-            c: self.c.wrapping_add(first),
-            c_rows: [0; MAX_ROWS],
-            taps: self.taps,
-            k: self.k,
-            columns,
-            accumulate: self.accumulate,
-            epilogue: self.epilogue.from(first),
-        }
-    }
-
-    /// The columns in blocks that fit a tile: for each its first column, how many, and how many vectors they fill.
-    pub(super) fn column_blocks(&self, tiles: &Tiles) -> impl Iterator<Item = [usize; 3]> + use<> {
-        let (n, lanes) = (self.n, tiles.lanes);
-        let vectors = n.div_ceil(lanes);
-        let blocks = vectors.div_ceil(tiles.by_vectors.len());
-        (0..blocks).map(move |i| {
-            let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
-            [start * lanes, (n - start * lanes).min((end - start) * lanes), end - start]
-        })
-    }
-
-    /// The product in blocks of `steps` steps over taps and k, one after the other; there is a step.
-    pub(super) fn in_blocks(&self, steps: usize, mut run: impl FnMut(&Product)) {
-        let mut accumulate = self.accumulate;
-        let mut block = |taps: &[(isize, isize)], k: usize, last: bool| {
-            let epilogue = if last { self.epilogue } else { Epilogue::default() };
-            run(&Product { taps, k, accumulate, epilogue, ..*self });
-            accumulate = true;
-        };
-        if self.k <= steps {
-            let parts = self.taps.len().div_ceil(steps / self.k);
-            for i in 0..parts {
-                let (start, end) = (share(self.taps.len(), parts, i), share(self.taps.len(), parts, i + 1));
-                block(&self.taps[start..end], self.k, i + 1 == parts);
-            }
-            return;
-        }
-        let parts = self.k.div_ceil(steps);
-        for (tap, &(a, b)) in self.taps.iter().enumerate() {
-            for i in 0..parts {
-                let (start, end) = (share(self.k, parts, i), share(self.k, parts, i + 1));
-                let from = [(a + start as isize * self.a_step, b + start as isize * self.b_step)];
-                block(&from, end - start, tap + 1 == self.taps.len() && i + 1 == parts);
-            }
-        }
-    }
-}
-
-/// Computes a product of which rows stand as far apart as `rows` says, in A and in C.
-///
-/// # Safety
-/// Every address the description names is readable, in C writable; C overlaps neither A nor B, and its
-/// rows do not overlap each other.
-pub unsafe fn product(tiles: &Tiles, p: &Product, rows: [usize; 2]) {
-    if p.m == 0 || p.n == 0 {
-        return;
-    }
-    if p.taps.is_empty() || p.k == 0 {
-        // SAFETY: all of it.
-        return unsafe { block(tiles, p, rows) };
-    }
-    // SAFETY: blocks name the same addresses as the whole, each once.
-    p.in_blocks(K_BLOCK, |p| unsafe { block(tiles, p, rows) });
-}
-
-/// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
-pub(super) fn share(total: usize, parts: usize, i: usize) -> usize {
-    let (each, more) = (total / parts, total % parts);
-    each * i + more.min(i)
-}
-
-/// All rows and columns for one block of k.
-unsafe fn block(tiles: &Tiles, p: &Product, [a_row, c_row]: [usize; 2]) {
-    for [first, columns, vectors] in p.column_blocks(tiles) {
-        let full = columns == vectors * tiles.lanes;
-        let count = p.m.div_ceil(tiles.even_rows(vectors));
-        let mut tile = p.tile(first, columns);
-        // Tiles with as many rows differ in where they start.
-        for (rows, start, tiles_of_rows) in shares(p.m, count) {
-            let variant = tiles.for_even_rows(vectors, rows, a_row as isize);
-            for r in 0..variant.rows {
-                // A tile with more rows than are left does the last one again.
-                let row = r.min(rows - 1);
-                (tile.a_rows[r], tile.c_rows[r]) = ((row * a_row) as isize, (row * c_row) as isize);
-            }
-            let run = if full { variant.full } else { variant.masked };
-            for row in (start..).step_by(rows).take(tiles_of_rows) {
-                tile.a = p.a.wrapping_add(row * a_row);
-                tile.c = p.c.wrapping_add(first + row * c_row);
-                // SAFETY: rows and columns are the product's; the variant suits the columns and the rows.
-                unsafe { run(&tile) };
-            }
-        }
-    }
-}
-
-/// The parts of [`share`] by size: how large, where the first of them starts and how many they are.
-fn shares(total: usize, parts: usize) -> [(usize, usize, usize); 2] {
-    let (each, more) = (total / parts, total % parts);
-    [(each + 1, 0, more), (each, more * (each + 1), parts - more)]
-}
 
 /// A matrix in memory: where its element (0, 0) is, and the distances between rows and between columns.
 #[derive(Clone, Copy, Debug)]

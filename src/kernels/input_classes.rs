@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use super::conv::{Batch, Conv, Window};
 use super::conv_gradient::group_of;
-use super::gemm::{Epilogue, Product};
 use super::isa::Isa;
 use super::lumps::Over;
+use super::products::{Epilogue, Product};
 use super::scratch::Scratch;
 use super::tile::Tiles;
 use super::windows::reduce;

@@ -69,7 +69,12 @@ impl Maxima {
         // SAFETY: channels from `first` on in all windows; buffers were taken large enough.
         unsafe {
             transpose(of.g.add(first), 1, of.channels, n, windows, self.all_gradients.take(n * windows));
-            by_isa!(isa, list_on::<Portable>(self, of, first), avx2(self, of, first), avx512(self, of, first));
+            by_isa!(
+                isa,
+                list_on::<Portable>(self, of, first),
+                avx2(self, of, first),
+                avx512(self, of, first)
+            );
         }
     }
 

@@ -20,6 +20,7 @@ mod maxima;
 mod patch;
 pub mod peak;
 pub mod pool;
+pub mod products;
 pub mod random;
 pub mod rows;
 mod rowsum;

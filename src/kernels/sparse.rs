@@ -6,8 +6,9 @@
 //! nothing to a sum and the others come in the order of k, so the bits are those of [`gemm`]; only an infinite or
 //! undefined `b` that meets nothing but zeros no longer makes the sum undefined.
 
-use super::gemm::{Matrix, gemm_on, reserve_for, share, within};
+use super::gemm::{Matrix, gemm_on, reserve_for, within};
 use super::isa::{Isa, by_isa};
+use super::products::share;
 use super::scratch::{Buffer, ProductScratch, Scratch};
 use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]

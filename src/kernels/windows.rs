@@ -4,7 +4,7 @@
 //! rows. Each element is one chain of fused multiply-adds in the order of taps and steps, so bits do not depend on
 //! how any of this is cut.
 
-use super::gemm::{Product, share};
+use super::products::{Product, share};
 use super::tile::{Tiles, Variant};
 
 /// Floats of B that are read again and again: half of a nearest cache of 48 KB, so that rows of A find room.

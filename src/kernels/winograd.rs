@@ -11,8 +11,8 @@
 
 use super::conv::{Batch, Conv, Padding};
 use super::conv_pool::{ConvPool, First};
-use super::gemm::{Epilogue, Product, product, share};
 use super::isa::{Isa, by_isa};
+use super::products::{Alike, Epilogue, Product, products, share};
 use super::scratch::{Buffer, Scratch};
 use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
@@ -427,22 +427,21 @@ unsafe fn plane_products(
     from: *const f32,
     weights: *const f32,
 ) {
-    let tiles = t.tiles.len();
-    for plane in 0..places {
-        let p = Product {
-            m: tiles,
-            n: t.channels,
-            k: cin,
-            a: from.wrapping_add(plane * (tiles * cin + GAP)),
-            a_step: 1,
-            b: weights.wrapping_add(plane * cin * t.channels),
-            b_step: t.channels as isize,
-            c: t.planes.wrapping_add(plane * t.plane),
-            taps: &[(0, 0)],
-            accumulate: false,
-            epilogue: Epilogue::default(),
-        };
-        // SAFETY: planes hold all tiles and channels.
-        unsafe { product(Tiles::of(isa), &p, [cin, t.channels]) };
-    }
+    let (tiles, plane) = (t.tiles.len(), t.tiles.len() * cin + GAP);
+    let p = Product {
+        m: tiles,
+        n: t.channels,
+        k: cin,
+        a: from,
+        a_step: 1,
+        b: weights,
+        b_step: t.channels as isize,
+        c: t.planes,
+        taps: &[(0, 0)],
+        accumulate: false,
+        epilogue: Epilogue::default(),
+    };
+    let alike = Alike { count: places, apart: [plane, cin * t.channels, t.plane] };
+    // SAFETY: planes hold all tiles and channels.
+    unsafe { products(Tiles::of(isa), &p, [cin, t.channels], alike) };
 }

@@ -3,8 +3,8 @@
 //! taps once for all tiles.
 
 use super::conv::{Batch, Conv};
-use super::gemm::{Epilogue, Product, product};
 use super::isa::{Isa, by_isa};
+use super::products::{Alike, Epilogue, Product, products};
 use super::scratch::Scratch;
 use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
@@ -72,22 +72,21 @@ pub(super) unsafe fn weight_gradient_on(
             enter(&tiling);
             (tiling.channels, tiling.plane, tiling.planes) = (cout, plane_out, gradients);
             (adjoints.results)(&tiling);
-            for place in 0..places {
-                let p = Product {
-                    m: cin,
-                    n: cout,
-                    k: tiles.len(),
-                    a: pixels.add(place * plane_in),
-                    a_step: cin as isize,
-                    b: gradients.add(place * plane_out),
-                    b_step: cout as isize,
-                    c: sums.add(place * cin * cout),
-                    taps: &[(0, 0)],
-                    accumulate: !first,
-                    epilogue: Epilogue::default(),
-                };
-                product(Tiles::of(isa), &p, [1, cout]);
-            }
+            let p = Product {
+                m: cin,
+                n: cout,
+                k: tiles.len(),
+                a: pixels,
+                a_step: cin as isize,
+                b: gradients,
+                b_step: cout as isize,
+                c: sums,
+                taps: &[(0, 0)],
+                accumulate: !first,
+                epilogue: Epilogue::default(),
+            };
+            let alike = Alike { count: places, apart: [plane_in, plane_out, cin * cout] };
+            products(Tiles::of(isa), &p, [1, cout], alike);
             first = false;
         });
         (adjoints.taps)(cin * cout, sums, dw, accumulate);
