@@ -4,7 +4,7 @@ use super::isa::Isa;
 use super::products::{Epilogue, K_BLOCK, Product, product, share};
 use super::scratch::{ProductScratch, Scratch};
 use super::tile::Tiles;
-use super::transpose::{transpose, transpose_to};
+use super::transpose::{copy_rows, transpose, transpose_to};
 
 /// Columns of C from which on a transposed A is copied first, so that a row's steps of k are neighbours.
 const PACK_COLUMNS: usize = 64;
@@ -248,9 +248,7 @@ unsafe fn unit_b(
                 let panel = scratch.panel.take((end - start) * columns);
                 let from = b.start.add(start * b.row + first * b.column);
                 if b.column == 1 {
-                    for (i, line) in panel.chunks_exact_mut(columns).enumerate() {
-                        std::ptr::copy_nonoverlapping(from.add(i * b.row), line.as_mut_ptr(), columns);
-                    }
+                    copy_rows(from, b.row, [end - start, columns], panel.as_mut_ptr(), columns);
                 } else {
                     transpose(from, b.row, b.column, end - start, columns, panel);
                 }

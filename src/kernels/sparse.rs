@@ -14,7 +14,7 @@ use super::simd::{Lookup, Portable, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
 use super::tile::Epilogue;
-use super::transpose::transpose;
+use super::transpose::{copy_rows, transpose};
 
 /// Steps of k in a block.
 const STEPS: usize = 64;
@@ -99,10 +99,8 @@ pub(super) unsafe fn gemm_sparse_on(
             for [first, end] in blocks(n, routines.lanes, width) {
                 let columns = end - first;
                 let panel = scratch.panel.take(STEPS * width);
-                for (i, line) in panel.chunks_exact_mut(width).take(steps).enumerate() {
-                    let row = b.start.add((from + i) * b.row + first);
-                    std::ptr::copy_nonoverlapping(row, line.as_mut_ptr(), columns);
-                }
+                let from = b.start.add(from * b.row + first);
+                copy_rows(from, b.row, [steps, columns], panel.as_mut_ptr(), width);
                 let rows = Rows {
                     starts: &lists.starts,
                     values: lists.values.take(0).as_ptr(),

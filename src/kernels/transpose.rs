@@ -18,8 +18,32 @@ pub unsafe fn transpose(
 }
 
 /// Elements of a line of the cache.
-#[cfg(target_arch = "x86_64")]
 const LINE: usize = 16;
+
+/// Copies parts of rows, which stand `row` apart, to where they are `to_row` apart.
+///
+/// # Safety
+/// Every element is readable, and its place, which is nowhere in the matrix, writable.
+pub(super) unsafe fn copy_rows(
+    from: *const f32,
+    row: usize,
+    [rows, columns]: [usize; 2],
+    to: *mut f32,
+    to_row: usize,
+) {
+    for i in 0..rows {
+        // SAFETY: a row of both matrices.
+        unsafe {
+            let (from, to) = (from.add(i * row), to.add(i * to_row));
+            // To call somebody takes longer than to copy so little.
+            if columns == LINE {
+                to.cast::<[f32; LINE]>().write(from.cast::<[f32; LINE]>().read());
+            } else {
+                std::ptr::copy_nonoverlapping(from, to, columns);
+            }
+        }
+    }
+}
 
 /// Copies a matrix of `rows` x `columns` with any strides to where its rows stand `to_row` apart. With `row` 1 it is a
 /// transposition, and done in square blocks of registers, four at a time, so that lines of the cache are done with.
