@@ -158,7 +158,7 @@ fn packing<P>(matrix: Matrix<P>, n: usize) -> f32 {
 
 /// About how many multiply-adds of a vector take as long as a product, with the copies of elements of B and C.
 fn cost(tiles: &Tiles, [m, n, k]: [usize; 3], [of_b, of_c]: [f32; 2]) -> f32 {
-    let width = n.div_ceil(tiles.lanes);
+    let width = tiles.vectors(n);
     (m * width * k) as f32 + (k * n) as f32 * of_b + (m * n) as f32 * of_c
 }
 

@@ -57,8 +57,8 @@ impl Product<'_> {
     /// The columns in blocks that fit a tile: for each its first column, how many, and how many vectors they fill.
     pub(super) fn column_blocks(&self, tiles: &Tiles) -> impl Iterator<Item = [usize; 3]> + use<> {
         let (n, lanes) = (self.n, tiles.lanes);
-        let vectors = n.div_ceil(lanes);
-        let blocks = vectors.div_ceil(tiles.by_vectors.len());
+        let (vectors, most) = (tiles.vectors(n), tiles.by_vectors.len());
+        let blocks = if vectors <= most { 1 } else { vectors.div_ceil(most) };
         (0..blocks).map(move |i| {
             let (start, end) = (share(vectors, blocks, i), share(vectors, blocks, i + 1));
             [start * lanes, (n - start * lanes).min((end - start) * lanes), end - start]
@@ -67,6 +67,9 @@ impl Product<'_> {
 
     /// The product in blocks of `steps` steps over taps and k, one after the other; there is a step.
     pub(super) fn in_blocks(&self, steps: usize, mut run: impl FnMut(&Product)) {
+        if self.taps.len() * self.k <= steps {
+            return run(self);
+        }
         let mut accumulate = self.accumulate;
         let mut block = |taps: &[(isize, isize)], k: usize, last: bool| {
             let epilogue = if last { self.epilogue } else { Epilogue::default() };
@@ -98,8 +101,22 @@ impl Product<'_> {
 /// Every address the description names is readable, in C writable; C overlaps neither A nor B, and its
 /// rows do not overlap each other.
 pub unsafe fn product(tiles: &Tiles, p: &Product, rows: [usize; 2]) {
-    // SAFETY: the same contract.
-    unsafe { products(tiles, p, rows, Alike { count: 1, apart: [0; 3] }) }
+    in_steps(p, |p| {
+        let mut strips = Strips::of(p, rows);
+        // SAFETY: blocks name the same addresses as the whole, each once.
+        each_strip(tiles, p, rows, |strip| unsafe { strips.run(strip, [0; 3]) });
+    });
+}
+
+/// The blocks of a product over taps and k; if nothing is summed, all of it.
+fn in_steps(p: &Product, mut run: impl FnMut(&Product)) {
+    if p.m == 0 || p.n == 0 {
+        return;
+    }
+    if p.taps.is_empty() || p.k == 0 {
+        return run(p);
+    }
+    p.in_blocks(K_BLOCK, run);
 }
 
 /// Products of the same form.
@@ -115,19 +132,34 @@ pub(super) struct Alike {
 /// # Safety
 /// As for [`product`], for each of them; none overlaps another in C.
 pub(super) unsafe fn products(tiles: &Tiles, p: &Product, rows: [usize; 2], alike: Alike) {
-    if p.m == 0 || p.n == 0 {
-        return;
-    }
-    if p.taps.is_empty() || p.k == 0 {
-        // SAFETY: all of it.
-        return unsafe { block(tiles, p, rows, alike) };
-    }
-    // SAFETY: blocks name the same addresses as the whole, each once.
-    p.in_blocks(K_BLOCK, |p| unsafe { block(tiles, p, rows, alike) });
+    in_steps(p, |p| {
+        let mut strips = Strips::of(p, rows);
+        let (mut some, mut count) = ([None; STRIPS], 0);
+        let mut work_off = |some: &[Option<Strip>]| {
+            for i in 0..alike.count {
+                let at = alike.apart.map(|apart| i * apart);
+                // SAFETY: the contract, for each of the products.
+                some.iter().flatten().for_each(|strip| unsafe { strips.run(strip, at) });
+            }
+        };
+        each_strip(tiles, p, rows, |strip| {
+            some[count] = Some(*strip);
+            count += 1;
+            if count == STRIPS {
+                work_off(&some);
+                count = 0;
+            }
+        });
+        work_off(&some[..count]);
+    });
 }
 
 /// Where part `i` starts when `total` is cut into `parts` nearly equal ones.
+#[inline]
 pub(super) fn share(total: usize, parts: usize, i: usize) -> usize {
+    if parts == 1 {
+        return total * i;
+    }
     let (each, more) = (total / parts, total % parts);
     each * i + more.min(i)
 }
@@ -149,55 +181,71 @@ struct Strip {
 /// How many strips are found out before they are worked off for all products that are alike.
 const STRIPS: usize = 8;
 
-/// All rows and columns for one block of k.
-unsafe fn block(tiles: &Tiles, p: &Product, [a_row, c_row]: [usize; 2], alike: Alike) {
-    let mut strips = p.column_blocks(tiles).flat_map(|[first_column, columns, vectors]| {
-        let count = p.m.div_ceil(tiles.even_rows(vectors));
-        shares(p.m, count).map(move |(rows, first_row, count)| {
-            let variant = tiles.for_even_rows(vectors, rows, a_row as isize);
-            let run = if columns == vectors * tiles.lanes { variant.full } else { variant.masked };
-            Strip { first_column, columns, first_row, rows, count, run, run_rows: variant.rows }
-        })
-    });
-    let mut tile = p.tile(0, 0);
-    let mut set_up = (0, 0);
-    let mut work_off = |strip: &Strip, i: usize| {
-        let first = strip.first_column;
-        let [a, b, c] = alike.apart.map(|apart| i * apart);
+/// What works strips off: a tile that is moved, and the numbers of rows for which it is set up.
+struct Strips<'a> {
+    p: &'a Product<'a>,
+    /// From one row to the next in A and C.
+    rows: [usize; 2],
+    tile: Tile<'a>,
+    set_up: (usize, usize),
+}
+
+impl<'a> Strips<'a> {
+    fn of(p: &'a Product, rows: [usize; 2]) -> Strips<'a> {
+        Strips { p, rows, tile: p.tile(0, 0), set_up: (0, 0) }
+    }
+
+    /// Computes the tiles of a strip, of the product that starts so far behind the given one in A, B and C.
+    ///
+    /// # Safety
+    /// The strip is one of the product's.
+    #[inline(always)]
+    unsafe fn run(&mut self, strip: &Strip, [a, b, c]: [usize; 3]) {
+        let (p, tile, first, [a_row, c_row]) = (self.p, &mut self.tile, strip.first_column, self.rows);
         (tile.b, tile.columns) = (p.b.wrapping_add(b + first), strip.columns);
         tile.epilogue = p.epilogue.from(first);
-        if set_up != (strip.rows, strip.run_rows) {
-            set_up = (strip.rows, strip.run_rows);
+        if self.set_up != (strip.rows, strip.run_rows) {
+            self.set_up = (strip.rows, strip.run_rows);
             for r in 0..strip.run_rows {
                 // A tile with more rows than are left does the last one again.
                 let row = r.min(strip.rows - 1);
                 (tile.a_rows[r], tile.c_rows[r]) = ((row * a_row) as isize, (row * c_row) as isize);
             }
         }
-        for row in (strip.first_row..).step_by(strip.rows).take(strip.count) {
+        for i in 0..strip.count {
+            let row = strip.first_row + i * strip.rows;
             tile.a = p.a.wrapping_add(a + row * a_row);
             tile.c = p.c.wrapping_add(c + first + row * c_row);
-            // SAFETY: rows and columns are the products'; the variant suits the columns and the rows.
-            unsafe { (strip.run)(&tile) };
+            // SAFETY: rows and columns are the product's; the variant suits the columns and the rows.
+            unsafe { (strip.run)(tile) };
         }
-    };
-    if alike.count == 1 {
-        return strips.for_each(|strip| work_off(&strip, 0));
     }
-    loop {
-        let some: [Option<Strip>; STRIPS] = std::array::from_fn(|_| strips.next());
-        for i in 0..alike.count {
-            some.iter().flatten().for_each(|strip| work_off(strip, i));
-        }
-        if some[STRIPS - 1].is_none() {
-            return;
+}
+
+/// Finds all strips of one block of k, for `take` to do something with each.
+#[inline(always)]
+fn each_strip(tiles: &Tiles, p: &Product, [a_row, _]: [usize; 2], mut take: impl FnMut(&Strip)) {
+    for [first_column, columns, vectors] in p.column_blocks(tiles) {
+        let most = tiles.even_rows(vectors);
+        let parts = if p.m <= most { 1 } else { p.m.div_ceil(most) };
+        for (rows, first_row, count) in shares(p.m, parts) {
+            if count > 0 {
+                let variant = tiles.for_even_rows(vectors, rows, a_row as isize);
+                let full = columns == vectors * tiles.lanes;
+                let run = if full { variant.full } else { variant.masked };
+                let run_rows = variant.rows;
+                take(&Strip { first_column, columns, first_row, rows, count, run, run_rows });
+            }
         }
     }
 }
 
 /// The parts of [`share`] by size: how large, where the first of them starts and how many they are.
-fn shares(total: usize, parts: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+#[inline]
+fn shares(total: usize, parts: usize) -> [(usize, usize, usize); 2] {
+    if parts == 1 {
+        return [(total, 0, 1), (0, 0, 0)];
+    }
     let (each, more) = (total / parts, total % parts);
-    let by_size = [(each + 1, 0, more), (each, more * (each + 1), parts - more)];
-    by_size.into_iter().filter(|(_, _, parts)| *parts > 0)
+    [(each + 1, 0, more), (each, more * (each + 1), parts - more)]
 }

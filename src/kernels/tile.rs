@@ -333,6 +333,13 @@ static AVX512: Tiles = Tiles {
 const EVEN_ROWS: usize = 16;
 
 impl Tiles {
+    /// Vectors that hold so many columns.
+    #[inline]
+    pub(super) fn vectors(&self, columns: usize) -> usize {
+        debug_assert!(self.lanes.is_power_of_two());
+        (columns + self.lanes - 1) >> self.lanes.trailing_zeros()
+    }
+
     /// The most rows that a tile takes, if they are at one distance in A.
     pub(super) fn even_rows(&self, vectors: usize) -> usize {
         let variants = self.by_vectors[vectors - 1];

@@ -66,7 +66,7 @@ fn batch<T>(start: T, stride: usize) -> Batch<T> {
 }
 
 /// `[rows, columns, steps]` of a product and whether the left and the right factor are read transposed.
-const PRODUCTS: [(&str, [usize; 3], bool, bool); 9] = [
+const PRODUCTS: [(&str, [usize; 3], bool, bool); 12] = [
     ("forward 64x256x784", [64, 256, 784], false, false),
     ("forward 8x256x784", [8, 256, 784], false, false),
     ("input gradient 64x256x128", [64, 256, 128], false, true),
@@ -76,6 +76,9 @@ const PRODUCTS: [(&str, [usize; 3], bool, bool); 9] = [
     ("weight gradient 2304x64x16", [2304, 64, 16], true, false),
     ("last layer 32x10x128", [32, 10, 128], false, false),
     ("square 256", [256, 256, 256], false, false),
+    ("small forward 16x16x4", [16, 16, 4], false, false),
+    ("small input gradient 16x16x3", [16, 16, 3], false, true),
+    ("small weight gradient 16x3x16", [16, 3, 16], true, false),
 ];
 
 #[divan::bench(args = PRODUCTS.map(|(name, ..)| name))]
