@@ -1,6 +1,6 @@
 //! `broadcast`: repeats a tensor along new leading axes and along axes of extent 1.
 
-use super::common::{rearranged, shape_of};
+use super::common::shape_of;
 use super::sum_to;
 use crate::ir::kernel::{View, ViewAxis};
 use crate::ir::{
@@ -49,10 +49,34 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 }
 
 fn reference(call: &RefCall) -> Array {
-    let sources = sources(&call.inputs[0].shape, &call.ty.shape);
-    rearranged(call, |index, from| {
-        from.iter_mut().zip(&sources).for_each(|(at, axis)| *at = axis.map_or(0, |axis| index[axis]));
-    })
+    let (x, to) = (call.inputs[0], &call.ty.shape);
+    let from: Vec<usize> =
+        vec![1; to.rank() - x.shape.rank()].into_iter().chain(x.shape.iter().copied()).collect();
+    let to_extents: Vec<usize> = to.iter().copied().collect();
+    let mut data = Vec::with_capacity(to.elements());
+    repeat(&x.data, &from, &to_extents, &mut data);
+    Array::new(to.clone(), data)
+}
+
+/// Appends `x` of extents `from`, repeated along axes of extent 1 that are longer in `to`.
+fn repeat(x: &[f64], from: &[usize], to: &[usize], out: &mut Vec<f64>) {
+    let ([first, from @ ..], [count, to @ ..]) = (from, to) else {
+        return out.extend_from_slice(x);
+    };
+    if from == to && first == count {
+        return out.extend_from_slice(x);
+    }
+    let size = x.len() / first.max(&1);
+    let start = out.len();
+    for i in 0..*count {
+        if first == count {
+            repeat(&x[i * size..(i + 1) * size], from, to, out);
+        } else if i == 0 {
+            repeat(x, from, to, out);
+        } else {
+            out.extend_from_within(start..start + (out.len() - start) / i);
+        }
+    }
 }
 
 /// The record.

@@ -154,22 +154,57 @@ fn reference(call: &RefCall) -> Array {
     let all = formula.all();
     let extents: Vec<usize> = all.iter().map(|label| formula.extent(label, &x.shape, &y.shape)).collect();
     let (sx, sy) = (steps(&all, &formula.x, &x.shape), steps(&all, &formula.y, &y.shape));
-    let summed = formula.out.len();
-    Array::from_fn(&call.ty.shape, |index| {
-        let at = |steps: &[usize]| index.iter().zip(steps).map(|(i, step)| i * step).sum::<usize>();
-        sum_products(&extents[summed..], &sx[summed..], &sy[summed..], &x.data[at(&sx)..], &y.data[at(&sy)..])
-    })
+    let (out, summed) = extents.split_at(formula.out.len());
+    let mut data = Vec::with_capacity(call.ty.shape.elements());
+    results(out, summed, [&sx, &sy], [&x.data, &y.data], &mut data);
+    Array::new(call.ty.shape.clone(), data)
 }
 
-/// The sum of products over all labels of these extents.
-fn sum_products(extents: &[usize], sx: &[usize], sy: &[usize], x: &[f64], y: &[f64]) -> f64 {
-    match extents {
-        [] => x[0] * y[0],
-        [n] => (0..*n).map(|i| x[i * sx[0]] * y[i * sy[0]]).sum(),
-        [n, rest @ ..] => {
-            (0..*n).map(|i| sum_products(rest, &sx[1..], &sy[1..], &x[i * sx[0]..], &y[i * sy[0]..])).sum()
+/// Elements of a result that are summed side by side, each in its own order: an addition waits for the one before it.
+const SIDE_BY_SIDE: usize = 8;
+
+/// Appends the results over labels of extents `out`, each summed over labels of extents `summed`; both inputs have steps
+/// for all of these labels.
+fn results(out: &[usize], summed: &[usize], [sx, sy]: [&[usize]; 2], [x, y]: [&[f64]; 2], to: &mut Vec<f64>) {
+    let [count, rest @ ..] = out else {
+        return to.extend(sums::<1>(summed, [sx, sy], [x, y], [0, 0]));
+    };
+    let (next, steps) = ([sx[0], sy[0]], [&sx[1..], &sy[1..]]);
+    let at = |i: usize| [&x[i * next[0]..], &y[i * next[1]..]];
+    if !rest.is_empty() {
+        return (0..*count).for_each(|i| results(rest, summed, steps, at(i), to));
+    }
+    let blocks = count / SIDE_BY_SIDE;
+    for i in 0..blocks {
+        to.extend(sums::<SIDE_BY_SIDE>(summed, steps, at(i * SIDE_BY_SIDE), next));
+    }
+    for i in blocks * SIDE_BY_SIDE..*count {
+        to.extend(sums::<1>(summed, steps, at(i), next));
+    }
+}
+
+/// Sums of products over all labels of these extents, of N results that stand so far apart in the inputs.
+fn sums<const N: usize>(
+    extents: &[usize],
+    [sx, sy]: [&[usize]; 2],
+    [x, y]: [&[f64]; 2],
+    [next_x, next_y]: [usize; 2],
+) -> [f64; N] {
+    let product = |x: &[f64], y: &[f64], i: usize| x[i * next_x] * y[i * next_y];
+    let [count, rest @ ..] = extents else {
+        return std::array::from_fn(|i| product(x, y, i));
+    };
+    let mut sums = [-0.0; N];
+    for k in 0..*count {
+        let (x, y) = (&x[k * sx[0]..], &y[k * sy[0]..]);
+        if rest.is_empty() {
+            sums.iter_mut().enumerate().for_each(|(i, sum)| *sum += product(x, y, i));
+        } else {
+            let parts = self::sums::<N>(rest, [&sx[1..], &sy[1..]], [x, y], [next_x, next_y]);
+            sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
         }
     }
+    sums
 }
 
 fn cases() -> Vec<Case> {

@@ -1,6 +1,7 @@
 //! `scan`: a loop over axis 0 with carried values.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{argument, reshape, scan_gradient, slice_axis};
@@ -85,28 +86,31 @@ fn reference(call: &RefCall) -> Array {
     let body = call.attrs.get_body("body");
     let sequences = call.attrs.get_int("sequences") as usize;
     let (count, width) = (call.ty.shape[0], call.ty.shape[1]);
-    let mut carries: Vec<Array> =
-        call.inputs[sequences..][..body.carries.len()].iter().map(|a| (*a).clone()).collect();
+    // Large carries are handed on, not copied.
+    let outer: Vec<Rc<Array>> =
+        call.inputs[sequences..].iter().map(|input| Rc::new((*input).clone())).collect();
+    let (carries, others) = outer.split_at(body.carries.len());
+    let mut carries = carries.to_vec();
     let mut result = vec![0.0; count * width];
     let arguments: HashMap<NodeId, usize> = body.arguments().collect();
     for turn in 0..count {
         let at = if call.attrs.get_bool("reverse") { count - 1 - turn } else { turn };
-        let mut values: Vec<Array> = Vec::with_capacity(body.graph.len());
+        let mut values: Vec<Rc<Array>> = Vec::with_capacity(body.graph.len());
         for (id, node) in body.graph.iter() {
             let value = match arguments.get(&id).copied() {
                 Some(index) if index < sequences => {
                     let size = node.ty.shape.elements();
                     let data = call.inputs[index].data[at * size..(at + 1) * size].to_vec();
-                    Array::new(node.ty.shape.clone(), data)
+                    Rc::new(Array::new(node.ty.shape.clone(), data))
                 }
                 Some(index) if index < sequences + carries.len() => carries[index - sequences].clone(),
-                Some(index) => call.inputs[index].clone(),
+                Some(index) => others[index - sequences - carries.len()].clone(),
                 None => {
                     let inputs: Vec<&Array> =
-                        node.inputs.iter().map(|input| &values[input.index()]).collect();
+                        node.inputs.iter().map(|input| &*values[input.index()]).collect();
                     let call =
                         RefCall { inputs: &inputs, attrs: &node.attrs, ty: &node.ty, moment: call.moment };
-                    (node.op.reference)(&call)
+                    Rc::new((node.op.reference)(&call))
                 }
             };
             values.push(value);
