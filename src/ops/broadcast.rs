@@ -66,16 +66,17 @@ fn repeat(x: &[f64], from: &[usize], to: &[usize], out: &mut Vec<f64>) {
     if from == to && first == count {
         return out.extend_from_slice(x);
     }
-    let size = x.len() / first.max(&1);
+    if first == count {
+        let parts = x.chunks_exact((x.len() / first.max(&1)).max(1));
+        return parts.for_each(|part| repeat(part, from, to, out));
+    }
     let start = out.len();
-    for i in 0..*count {
-        if first == count {
-            repeat(&x[i * size..(i + 1) * size], from, to, out);
-        } else if i == 0 {
-            repeat(x, from, to, out);
-        } else {
-            out.extend_from_within(start..start + (out.len() - start) / i);
-        }
+    if *count > 0 {
+        repeat(x, from, to, out);
+    }
+    let end = out.len();
+    for _ in 1..*count {
+        out.extend_from_within(start..end);
     }
 }
 
