@@ -8,9 +8,9 @@ pub use super::conv_gradient::{input_gradient, lumped_input_gradient, weight_gra
 use super::depthwise;
 use super::gemm::{Matrix, finish};
 use super::isa::Isa;
-pub use super::products::Epilogue;
 use super::products::Product;
 use super::scratch::Scratch;
+pub use super::tile::Epilogue;
 use super::tile::Tiles;
 use super::windows::reduce;
 

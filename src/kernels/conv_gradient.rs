@@ -7,9 +7,9 @@ use super::depthwise;
 use super::input_classes;
 use super::isa::Isa;
 use super::lumps::Over;
-use super::products::{Epilogue, Product};
+use super::products::Product;
 use super::scratch::{Buffer, Scratch};
-use super::tile::Tiles;
+use super::tile::{Epilogue, Tiles};
 use super::transpose::transpose;
 use super::windows::reduce;
 

@@ -1,9 +1,9 @@
 //! Matrix products for any strides: copies first what the register tile could not read well.
 
 use super::isa::Isa;
-use super::products::{Epilogue, K_BLOCK, Product, product, share};
+use super::products::{K_BLOCK, Product, product, share};
 use super::scratch::{ProductScratch, Scratch};
-use super::tile::Tiles;
+use super::tile::{Epilogue, Tiles};
 use super::transpose::{copy_rows, transpose, transpose_to};
 
 /// Columns of C from which on a transposed A is copied first, so that a row's steps of k are neighbours.

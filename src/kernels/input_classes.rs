@@ -8,9 +8,9 @@ use super::conv::{Batch, Conv, Window};
 use super::conv_gradient::group_of;
 use super::isa::Isa;
 use super::lumps::Over;
-use super::products::{Epilogue, Product};
+use super::products::Product;
 use super::scratch::Scratch;
-use super::tile::Tiles;
+use super::tile::{Epilogue, Tiles};
 use super::windows::reduce;
 
 /// The pixels `first`, `first + stride`, .. of one dimension.

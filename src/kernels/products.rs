@@ -1,8 +1,7 @@
 //! Matrix products in the batch-reduce form that convolutions use: summed over taps, in blocks of steps, rows and columns
 //! around the register tile.
 
-pub use super::tile::Epilogue;
-use super::tile::{MAX_ROWS, Tile, TileFn, Tiles};
+use super::tile::{Epilogue, MAX_ROWS, Tile, TileFn, Tiles};
 
 /// Steps of k in a block: a panel of B of this many rows stays in the cache while the rows of A pass.
 pub(super) const K_BLOCK: usize = 512;

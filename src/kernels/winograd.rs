@@ -12,12 +12,12 @@
 use super::conv::{Batch, Conv, Padding};
 use super::conv_pool::{ConvPool, First};
 use super::isa::{Isa, by_isa};
-use super::products::{Alike, Epilogue, Product, products, share};
+use super::products::{Alike, Product, products, share};
 use super::scratch::{Buffer, Scratch};
 use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
-use super::tile::Tiles;
+use super::tile::{Epilogue, Tiles};
 use super::transpose::transpose_to;
 use super::winograd_lines::{Five, Lines, Three};
 

@@ -4,12 +4,12 @@
 
 use super::conv::{Batch, Conv};
 use super::isa::{Isa, by_isa};
-use super::products::{Alike, Epilogue, Product, products};
+use super::products::{Alike, Product, products};
 use super::scratch::Scratch;
 use super::simd::{Portable, Vector, load_some, store_some};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Wide256, Wide512};
-use super::tile::Tiles;
+use super::tile::{Epilogue, Tiles};
 use super::winograd::{GAP, Results, Tiling, places, transforms_of, weights_elements};
 use super::winograd_lines::{Five, Lines, Three};
 use super::winograd_plain::in_groups;

@@ -50,11 +50,9 @@ fn grad(b: &mut Builder, node: NodeId, g: NodeId) -> Vec<Option<NodeId>> {
 
 fn reference(call: &RefCall) -> Array {
     let (x, to) = (call.inputs[0], &call.ty.shape);
-    let from: Vec<usize> =
-        vec![1; to.rank() - x.shape.rank()].into_iter().chain(x.shape.iter().copied()).collect();
-    let to_extents: Vec<usize> = to.iter().copied().collect();
+    let from = [&vec![1; to.rank() - x.shape.rank()][..], &x.shape].concat();
     let mut data = Vec::with_capacity(to.elements());
-    repeat(&x.data, &from, &to_extents, &mut data);
+    repeat(&x.data, &from, to, &mut data);
     Array::new(to.clone(), data)
 }
 

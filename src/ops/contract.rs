@@ -194,17 +194,17 @@ fn sums<const N: usize>(
     let [count, rest @ ..] = extents else {
         return std::array::from_fn(|i| product(x, y, i));
     };
-    let mut sums = [-0.0; N];
+    let mut totals = [-0.0; N];
     for k in 0..*count {
         let (x, y) = (&x[k * sx[0]..], &y[k * sy[0]..]);
         if rest.is_empty() {
-            sums.iter_mut().enumerate().for_each(|(i, sum)| *sum += product(x, y, i));
+            totals.iter_mut().enumerate().for_each(|(i, total)| *total += product(x, y, i));
         } else {
-            let parts = self::sums::<N>(rest, [&sx[1..], &sy[1..]], [x, y], [next_x, next_y]);
-            sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            let parts = sums::<N>(rest, [&sx[1..], &sy[1..]], [x, y], [next_x, next_y]);
+            totals.iter_mut().zip(parts).for_each(|(total, part)| *total += part);
         }
     }
-    sums
+    totals
 }
 
 fn cases() -> Vec<Case> {
